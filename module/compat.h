@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Everything that differs between kernels, and nothing else.  The rest of the
+ * module reads as if there were one kernel: it uses the names below.
+ *
+ * Vendors backport, so the questions are put to the headers (the HAVE_* names
+ * come from the probes in Kbuild), not to the version number.
+ */
+#ifndef SOCKMAP_SPLICE_COMPAT_H
+#define SOCKMAP_SPLICE_COMPAT_H
+
+#include <linux/ftrace.h>
+#include <linux/ptrace.h>
+#include <linux/skmsg.h>
+#include <linux/static_call.h>
+#include <net/sock.h>
+#include <net/tcp.h>
+#ifdef HAVE_NET_RPS_H
+#include <net/rps.h>
+#endif
+
+/*
+ * What an ftrace callback is handed: 5.10 gives the full pt_regs, 5.11 wrapped
+ * them, 6.2 added accessors that need no full set.  Where there are none, ask
+ * for the full set: arm64 before 6.2 can do nothing less.
+ */
+#ifdef HAVE_FTRACE_REGS
+typedef struct ftrace_regs hook_regs_t;
+#else
+typedef struct pt_regs hook_regs_t;
+#endif
+
+#ifdef ftrace_regs_get_argument
+#define HOOK_OPS_FLAGS	FTRACE_OPS_FL_IPMODIFY
+
+static __always_inline unsigned long hook_first_argument(hook_regs_t *regs)
+{
+	return ftrace_regs_get_argument(regs, 0);
+}
+
+static __always_inline void hook_jump(hook_regs_t *regs, void *target)
+{
+	ftrace_regs_set_instruction_pointer(regs, (unsigned long)target);
+}
+#else
+#define HOOK_OPS_FLAGS	(FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_SAVE_REGS)
+
+static __always_inline struct pt_regs *hook_pt_regs(hook_regs_t *regs)
+{
+#ifdef HAVE_FTRACE_REGS
+	return ftrace_get_regs(regs);
+#else
+	return regs;
+#endif
+}
+
+static __always_inline unsigned long hook_first_argument(hook_regs_t *regs)
+{
+	return regs_get_kernel_argument(hook_pt_regs(regs), 0);
+}
+
+static __always_inline void hook_jump(hook_regs_t *regs, void *target)
+{
+	instruction_pointer_set(hook_pt_regs(regs), (unsigned long)target);
+}
+#endif
+
+/*
+ * The kernel's consumer of ingress_msg: 5.13 moved __tcp_bpf_recvmsg() to
+ * skmsg.c under a new name.
+ */
+#ifndef HAVE_SK_MSG_RECVMSG
+#define sk_msg_recvmsg __tcp_bpf_recvmsg
+#endif
+
+/*
+ * 5.13 gave ingress_msg a lock of its own, taken by these helpers.  Before it,
+ * the socket lock, which our callers hold, was what guarded the queue.
+ */
+#ifndef HAVE_SK_PSOCK_PEEK_MSG
+static inline struct sk_msg *sk_psock_peek_msg(struct sk_psock *psock)
+{
+	return list_first_entry_or_null(&psock->ingress_msg, struct sk_msg,
+					list);
+}
+
+static inline struct sk_msg *sk_psock_next_msg(struct sk_psock *psock,
+					       struct sk_msg *msg)
+{
+	if (list_is_last(&msg->list, &psock->ingress_msg))
+		return NULL;
+	return list_next_entry(msg, list);
+}
+#endif
+
+/*
+ * Who moves copied_seq for a socket with a verdict program: tcp_eat_skb() came
+ * with the change (6.4, and stable before it) that left it to the reader;
+ * until then tcp_read_sock() had already done it when the reader came.
+ */
+#ifdef HAVE_TCP_EAT_SKB
+#define READER_MOVES_COPIED_SEQ true
+#else
+#define READER_MOVES_COPIED_SEQ false
+void __tcp_cleanup_rbuf(struct sock *sk, int copied);
+#endif
+
+/*
+ * Whether @msg holds bytes of @sk's own TCP stream, not redirected ones, which
+ * are no part of its sequence space.  Kernels that can tell (since 7.0, and
+ * stable) mark their own in msg->sk; on the others recvmsg counts them all.
+ */
+static inline bool sk_msg_from_self(const struct sk_msg *msg,
+				    const struct sock *sk)
+{
+#ifdef HAVE_COPIED_FROM_SELF
+	return msg->sk == sk;
+#else
+	return true;
+#endif
+}
+
+/* A splice_read in struct proto: this kernel may serve sockmap by itself. */
+#ifdef HAVE_PROTO_SPLICE_READ
+#define KERNEL_SPLICES_BY_PROTO true
+#else
+#define KERNEL_SPLICES_BY_PROTO false
+#endif
+
+#endif

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * From bytes in pages to pipe buffers.
+ *
+ * A page that can be shared is given to the pipe by reference.  A run of bytes
+ * is one buffer however many pages of a compound page it spans, and grows when
+ * the next run follows it in the same compound page: pipes have 16 slots by
+ * default, and readers of pipes take offsets and lengths beyond PAGE_SIZE
+ * (plain TCP splice hands them out too).
+ *
+ * What can't be shared is copied into the page fragment of the task, so that
+ * small copies fill pages together.
+ *
+ * No buffer is ever PIPE_BUF_FLAG_CAN_MERGE: a later write() to the pipe must
+ * not append to a page that others hold.
+ */
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/moduleparam.h>
+#include <linux/net.h>
+#include <linux/pipe_fs_i.h>
+#include <net/sock.h>
+
+#include "gift.h"
+#include "stats.h"
+
+static bool always_copy;
+module_param_named(copy, always_copy, bool, 0644);
+MODULE_PARM_DESC(copy, "Copy always, share no page with a pipe (default: off)");
+
+static char *gift_address(struct page *page, unsigned int offset)
+{
+	return (char *)page_address(page) + offset;
+}
+
+/**
+ * gift_pipe_full - whether a pipe has no slot left
+ * @pipe: the pipe, locked
+ */
+bool gift_pipe_full(const struct pipe_inode_info *pipe)
+{
+	return pipe_full(pipe->head, pipe->tail, pipe->max_usage);
+}
+
+static bool gift_grows(const struct gift *gift, struct page *page,
+		       unsigned int offset)
+{
+	const struct pipe_buffer *buf = gift->last;
+
+	return buf && compound_head(buf->page) == compound_head(page) &&
+	       gift_address(buf->page, buf->offset) + buf->len ==
+	       gift_address(page, offset);
+}
+
+/* Returns false, and has done nothing, when the pipe is full. */
+static bool gift_push(struct gift *gift, struct page *page,
+		      unsigned int offset, unsigned int len)
+{
+	struct pipe_inode_info *pipe = gift->pipe;
+
+	if (gift_grows(gift, page, offset)) {
+		gift->last->len += len;
+		return true;
+	}
+	if (gift_pipe_full(pipe))
+		return false;
+
+	get_page(page);
+	gift->last = &pipe->bufs[pipe->head & (pipe->ring_size - 1)];
+	*gift->last = (struct pipe_buffer) {
+		.page = page,
+		.offset = offset,
+		.len = len,
+		.ops = &nosteal_pipe_buf_ops,
+		.flags = 0,
+	};
+	pipe->head++;
+	gift->count++;
+	return true;
+}
+
+static int gift_copy(struct gift *gift, struct sock *sk, const char *from,
+		     unsigned int len)
+{
+	struct page_frag *frag = sk_page_frag(sk);
+	unsigned int copied = 0;
+
+	while (copied < len) {
+		unsigned int n;
+
+		if (!sk_page_frag_refill(sk, frag))
+			return copied ? copied : -ENOMEM;
+
+		n = min(len - copied, frag->size - frag->offset);
+		if (!gift_push(gift, frag->page, frag->offset, n))
+			break;
+		/* Nobody reads it yet: the pipe is locked. */
+		memcpy(gift_address(frag->page, frag->offset), from + copied, n);
+		frag->offset += n;
+		copied += n;
+	}
+	stats_add(copied, copied);
+	return copied;
+}
+
+/**
+ * gift_bytes - put bytes into the pipe
+ * @gift:   the run of bytes that these are the next of
+ * @sk:     socket they come from, locked; its page fragment takes copies
+ * @page:   page in which they begin
+ * @offset: where, in bytes; may be beyond the first page of a compound page
+ * @len:    how many, at least 1; they may go on into the pages behind @page
+ *
+ * The caller keeps @page alive until this returns; the pipe takes a reference
+ * of its own.  sendpage_ok() is the kernel's own answer to which pages may be
+ * shared: slab pages and the unreferenced pages of large kmalloc() heads may
+ * not.
+ *
+ * Return: bytes put, fewer than @len when the pipe became full or memory
+ * short on the way; 0 when the pipe was full; -ENOMEM.
+ */
+int gift_bytes(struct gift *gift, struct sock *sk, struct page *page,
+	       unsigned int offset, unsigned int len)
+{
+	if (unlikely(READ_ONCE(always_copy) || !sendpage_ok(page)))
+		return gift_copy(gift, sk, gift_address(page, offset), len);
+
+	if (!gift_push(gift, page, offset, len))
+		return 0;
+	stats_add(gifted, len);
+	return len;
+}
+
+/**
+ * gift_take_back - take the last bytes out of the pipe again
+ * @gift:   the run of bytes
+ * @excess: how many, at most what was put
+ */
+void gift_take_back(struct gift *gift, size_t excess)
+{
+	struct pipe_inode_info *pipe = gift->pipe;
+
+	while (excess && gift->count) {
+		struct pipe_buffer *buf;
+
+		buf = &pipe->bufs[(pipe->head - 1) & (pipe->ring_size - 1)];
+		if (buf->len > excess) {
+			buf->len -= excess;
+			return;
+		}
+		excess -= buf->len;
+		pipe_buf_release(pipe, buf);
+		pipe->head--;
+		gift->count--;
+	}
+	gift->last = NULL;
+}

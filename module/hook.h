@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef SOCKMAP_SPLICE_HOOK_H
+#define SOCKMAP_SPLICE_HOOK_H
+
+int hook_install(void);
+void hook_remove(void);
+
+#endif

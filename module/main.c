@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * sockmap_splice: splice(2) on TCP sockets that are in a BPF sockmap.
+ *
+ * The hook is installed last and removed first, so that nothing is left behind
+ * by a load that fails, and no task enters a module that is going.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/init.h>
+#include <linux/module.h>
+
+#include "hook.h"
+#include "inflight.h"
+#include "symbols.h"
+
+static int __init sockmap_splice_init(void)
+{
+	int ret;
+
+	ret = symbols_resolve();
+	if (ret)
+		return ret;
+
+	ret = inflight_init();
+	if (ret) {
+		pr_err("not loaded: out of memory\n");
+		return ret;
+	}
+
+	ret = hook_install();
+	if (ret) {
+		inflight_exit();
+		return ret;
+	}
+
+	pr_info("serving splice() on sockmap sockets\n");
+	return 0;
+}
+
+static void __exit sockmap_splice_exit(void)
+{
+	hook_remove();
+	inflight_drain();
+	inflight_exit();
+	pr_info("unloaded, splice() is the kernel's own again\n");
+}
+
+module_init(sockmap_splice_init);
+module_exit(sockmap_splice_exit);
+
+MODULE_DESCRIPTION("splice(2) on TCP sockets that are in a BPF sockmap");
+MODULE_AUTHOR("The sockmap_splice authors");
+MODULE_LICENSE("GPL");
+MODULE_VERSION(SOCKMAP_SPLICE_VERSION);

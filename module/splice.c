@@ -1,0 +1,423 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The reader: tcp_splice_read() for sockets in a sockmap.
+ *
+ * Look, gift, let the kernel consume.  Under the socket lock the reader walks
+ * psock->ingress_msg and puts its bytes into the pipe, then has the kernel's
+ * own sk_msg_recvmsg() consume exactly as many into an iterator that discards
+ * them.  How consumed bytes are accounted changed many times, in .c files that
+ * no header tells of; this way every kernel does it in its own manner.  Only
+ * readers, under the socket lock, take messages off the queue; writers append.
+ *
+ * What isn't in ingress_msg is in sk_receive_queue, and is spliced from there
+ * as tcp_splice_read() does it: tcp_read_sock() and skb_splice_bits().  Calling
+ * tcp_splice_read() itself would mean to let go of the lock; it might then find
+ * its queue emptied by another reader and sleep where no message wakes it.
+ *
+ * How it blocks, times out, is interrupted and reports is tcp_splice_read().
+ * What is in which queue is tcp_bpf_recvmsg() and tcp_bpf_recvmsg_parser().
+ *
+ * No pointer into a queue, and no reference on a psock, survives a
+ * release_sock(): a socket may leave its map while the reader sleeps, and is
+ * then a plain TCP socket when it wakes.
+ */
+#include <linux/net.h>
+#include <linux/pipe_fs_i.h>
+#include <linux/sched/signal.h>
+#include <linux/splice.h>
+#include <linux/uio.h>
+
+#include "compat.h"
+#include "gift.h"
+#include "inflight.h"
+#include "splice.h"
+#include "symbols.h"
+
+/*
+ * The bit of psock->state, far from the kernel's own, that says that a reader
+ * has seen sk_receive_queue empty since the socket came into the map.
+ */
+#define PSOCK_CAUGHT_UP	(BITS_PER_LONG - 1)
+
+/* How long to wait for a verdict program that leaves bytes where they are. */
+#define VERDICT_RETRY	(HZ / 20)
+
+/**
+ * struct splice_state - one call of the reader
+ * @pipe:  where the bytes go, locked by the caller
+ * @len:   how many are still wanted
+ * @flags: SPLICE_F_*
+ * @eof:   a FIN was found in ingress_msg
+ */
+struct splice_state {
+	struct pipe_inode_info *pipe;
+	size_t len;
+	unsigned int flags;
+	bool eof;
+};
+
+/**
+ * struct msg_walk - a walk over ingress_msg
+ * @gift:  where the bytes go
+ * @sk:    the socket, locked
+ * @left:  bytes still wanted
+ * @taken: bytes that went into the pipe
+ * @own:   those of them that are part of @sk's own TCP stream
+ * @err:   why the walk ended early, where it did so with an error
+ */
+struct msg_walk {
+	struct gift gift;
+	struct sock *sk;
+	size_t left;
+	size_t taken;
+	size_t own;
+	int err;
+};
+
+/* Walks like sk_msg_recvmsg(); returns whether to go on to the next message. */
+static bool walk_msg(struct msg_walk *walk, struct sk_msg *msg)
+{
+	struct scatterlist *sge;
+	u32 i = msg->sg.start;
+
+	do {
+		unsigned int want;
+		int n;
+
+		sge = sk_msg_elem(msg, i);
+		want = min_t(size_t, sge->length, walk->left);
+		if (!want)
+			return false;
+
+		n = gift_bytes(&walk->gift, walk->sk, sg_page(sge), sge->offset,
+			       want);
+		if (n <= 0) {
+			walk->err = n ? n : -EAGAIN;
+			return false;
+		}
+		walk->taken += n;
+		walk->left -= n;
+		if (sk_msg_from_self(msg, walk->sk))
+			walk->own += n;
+		if (n < want)
+			return false;
+
+		sk_msg_iter_var_next(i);
+	} while (i != msg->sg.end && !sg_is_last(sge));
+
+	return walk->left;
+}
+
+/*
+ * Has the kernel consume what was put into the pipe.  It takes all of it:
+ * nobody else could have taken any.  Should a kernel see that differently, then
+ * what it left in the queue must not be in the pipe too.
+ */
+static size_t consume(struct msg_walk *walk, struct sk_psock *psock)
+{
+	struct msghdr msg = {};
+	int consumed;
+
+	iov_iter_discard(&msg.msg_iter, READ, walk->taken);
+	consumed = sk_msg_recvmsg(walk->sk, psock, &msg, walk->taken, 0);
+	if (WARN_ON_ONCE(consumed != walk->taken)) {
+		consumed = max(consumed, 0);
+		gift_take_back(&walk->gift, walk->taken - consumed);
+		walk->own = min_t(size_t, walk->own, consumed);
+	}
+	return consumed;
+}
+
+/* As the end of tcp_bpf_recvmsg_parser(): make room in the window. */
+static void account_stream(struct sock *sk, u32 own, size_t taken)
+{
+	struct tcp_sock *tp = tcp_sk(sk);
+
+	if (!READER_MOVES_COPIED_SEQ || !symbols_sk_has_verdict(sk))
+		return;
+
+	WRITE_ONCE(tp->copied_seq, tp->copied_seq + own);
+	symbols_tcp_rcv_space_adjust(sk);
+	if (taken)
+		symbols_tcp_cleanup_rbuf(sk, taken);
+}
+
+/* is_next_msg_fin(), for a message that starts with no bytes. */
+static int splice_empty_msg(struct sock *sk, const struct sk_msg *msg,
+			    struct splice_state *ss)
+{
+	const struct tcp_sock *tp = tcp_sk(sk);
+
+	if (!msg->skb || !(TCP_SKB_CB(msg->skb)->tcp_flags & TCPHDR_FIN))
+		return -EFAULT;
+
+	/* The FIN stays queued; its sequence number is taken only once. */
+	if (sk_msg_from_self(msg, sk) && before(tp->copied_seq, tp->rcv_nxt))
+		account_stream(sk, 1, 0);
+	ss->eof = true;
+	return 0;
+}
+
+static int splice_ingress_msg(struct sock *sk, struct sk_psock *psock,
+			      struct splice_state *ss)
+{
+	struct msg_walk walk = {
+		.gift.pipe = ss->pipe,
+		.sk = sk,
+		.left = ss->len,
+	};
+	struct sk_msg *first = sk_psock_peek_msg(psock);
+	struct sk_msg *msg = first;
+	size_t consumed;
+
+	while (msg && walk_msg(&walk, msg))
+		msg = sk_psock_next_msg(psock, msg);
+
+	if (!walk.taken) {
+		if (first && !walk.err)
+			return splice_empty_msg(sk, first, ss);
+		return walk.err;
+	}
+	consumed = consume(&walk, psock);
+	account_stream(sk, walk.own, consumed);
+	return consumed;
+}
+
+static int splice_skb(read_descriptor_t *desc, struct sk_buff *skb,
+		      unsigned int offset, size_t len)
+{
+	struct splice_state *ss = desc->arg.data;
+	int ret;
+
+	ret = skb_splice_bits(skb, skb->sk, offset, ss->pipe,
+			      min(desc->count, len), ss->flags);
+	if (ret > 0)
+		desc->count -= ret;
+	return ret;
+}
+
+static int splice_receive_queue(struct sock *sk, struct splice_state *ss)
+{
+	read_descriptor_t desc = {
+		.arg.data = ss,
+		.count = ss->len,
+	};
+
+	return tcp_read_sock(sk, &desc, splice_skb);
+}
+
+/*
+ * Which queue is read first.  Bytes that came before the socket was put into
+ * the map are in sk_receive_queue, ahead of everything in ingress_msg, and
+ * recvmsg() would give them out behind it.  Once a reader has seen that queue
+ * empty, what comes there later has no known place among the messages, and
+ * the order is recvmsg()'s: ingress_msg first.
+ */
+static bool receive_queue_first(struct sock *sk, struct sk_psock *psock)
+{
+	if (skb_queue_empty(&sk->sk_receive_queue)) {
+		if (!test_bit(PSOCK_CAUGHT_UP, &psock->state))
+			set_bit(PSOCK_CAUGHT_UP, &psock->state);
+		return false;
+	}
+	return !test_bit(PSOCK_CAUGHT_UP, &psock->state) ||
+	       sk_psock_queue_empty(psock);
+}
+
+/*
+ * Bytes that wait in sk_receive_queue although a verdict program is attached
+ * came before accept(), or wait for the parser to see a whole message.  They
+ * are the program's to judge: offer them to it, as recvmsg() does.
+ */
+static void offer_to_verdict(struct sock *sk)
+{
+	if (unlikely(!skb_queue_empty(&sk->sk_receive_queue)))
+		sk->sk_data_ready(sk);
+}
+
+/* Returns bytes spliced, 0 for none there, or an error; the socket is locked. */
+static int splice_once(struct sock *sk, struct splice_state *ss)
+{
+	struct sk_psock *psock = sk_psock_get(sk);
+	int ret;
+
+	if (unlikely(!psock))
+		return splice_receive_queue(sk, ss);
+
+	if (symbols_sk_has_verdict(sk)) {
+		offer_to_verdict(sk);
+		ret = splice_ingress_msg(sk, psock, ss);
+	} else if (receive_queue_first(sk, psock)) {
+		ret = splice_receive_queue(sk, ss);
+	} else {
+		ret = splice_ingress_msg(sk, psock, ss);
+	}
+	sk_psock_put(sk, psock);
+	return ret;
+}
+
+/* sk_msg_is_readable(), which 5.10 doesn't have. */
+static bool ingress_msg_queued(struct sock *sk)
+{
+	struct sk_psock *psock;
+	bool queued;
+
+	rcu_read_lock();
+	psock = sk_psock(sk);
+	queued = psock && !list_empty(&psock->ingress_msg);
+	rcu_read_unlock();
+	return queued;
+}
+
+static bool readable(struct sock *sk)
+{
+	if (inflight_draining() || ingress_msg_queued(sk))
+		return true;
+	return !symbols_sk_has_verdict(sk) &&
+	       !skb_queue_empty_lockless(&sk->sk_receive_queue);
+}
+
+/* As sk_wait_data(), for both queues and the end of the module. */
+static int wait_for_data(struct sock *sk, long *timeo)
+{
+	struct inflight_wait wait;
+	int ret;
+
+	inflight_add_wait(sk, &wait);
+	sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
+	ret = sk_wait_event(sk, timeo, readable(sk), &wait.sock);
+	sk_clear_bit(SOCKWQ_ASYNC_WAITDATA, sk);
+	inflight_remove_wait(sk, &wait);
+	return ret;
+}
+
+/* A verdict program that left bytes alone isn't called again by itself. */
+static int wait_for_verdict(struct sock *sk, long *timeo)
+{
+	long nap = min_t(long, *timeo, VERDICT_RETRY);
+	long left = nap;
+	int ret;
+
+	ret = wait_for_data(sk, &left);
+	if (*timeo != MAX_SCHEDULE_TIMEOUT)
+		*timeo -= nap - left;
+	return ret;
+}
+
+/*
+ * Nothing was there: what tcp_splice_read() does then.  Returns 1 when there
+ * may be something now, 0 for the end of file, or an error.
+ */
+static int nothing_there(struct sock *sk, long *timeo)
+{
+	bool waiting = !skb_queue_empty(&sk->sk_receive_queue);
+	int ret;
+
+	if (sock_flag(sk, SOCK_DONE))
+		return 0;
+	if (sk->sk_err)
+		return sock_error(sk);
+	if (sk->sk_shutdown & RCV_SHUTDOWN)
+		return 0;
+	if (sk->sk_state == TCP_CLOSE)
+		return -ENOTCONN;
+	if (!*timeo)
+		return -EAGAIN;
+	if (inflight_draining())
+		return inflight_restart();
+
+	if (waiting && symbols_sk_has_verdict(sk))
+		ret = wait_for_verdict(sk, timeo);
+	else if (waiting)
+		return 0;	/* urgent data: don't loop */
+	else
+		ret = wait_for_data(sk, timeo);
+
+	if (ret < 0)
+		return ret;
+	if (signal_pending(current))
+		return sock_intr_errno(*timeo);
+	return 1;
+}
+
+static bool stop_after_some(const struct sock *sk,
+			    const struct splice_state *ss)
+{
+	return sk->sk_err || sk->sk_state == TCP_CLOSE ||
+	       (sk->sk_shutdown & RCV_SHUTDOWN) || signal_pending(current) ||
+	       gift_pipe_full(ss->pipe);
+}
+
+static ssize_t splice_locked(struct sock *sk, struct splice_state *ss,
+			     long timeo)
+{
+	ssize_t spliced = 0;
+	int ret = 0;
+
+	while (ss->len) {
+		ret = splice_once(sk, ss);
+		if (ret < 0)
+			break;
+		if (!ret) {
+			if (spliced || ss->eof)
+				break;
+			ret = nothing_there(sk, &timeo);
+			if (ret <= 0)
+				break;
+			continue;
+		}
+		ss->len -= ret;
+		spliced += ret;
+
+		if (!ss->len || !timeo)
+			break;
+		/* Let the backlog in: it may bring more. */
+		release_sock(sk);
+		lock_sock(sk);
+		if (stop_after_some(sk, ss))
+			break;
+	}
+	return spliced ? spliced : ret;
+}
+
+/**
+ * sockmap_splice_read - splice from a socket in a sockmap to a pipe
+ * @sock:  the socket
+ * @ppos:  position, which a socket doesn't have
+ * @pipe:  the pipe, locked by the caller
+ * @len:   bytes wanted
+ * @flags: SPLICE_F_*; they speak of the pipe.  Whether to block is the socket
+ *	   file's O_NONBLOCK and SO_RCVTIMEO.
+ *
+ * Stands in for tcp_splice_read(), whose contract it keeps.  Entered through
+ * the hook, which has counted the task; sleeps.
+ *
+ * Return: bytes spliced; 0 at the end of file; -EAGAIN, -ESPIPE, -ENOTCONN,
+ * -ENOMEM, the socket's error, or what an interrupted system call returns.
+ */
+ssize_t sockmap_splice_read(struct socket *sock, loff_t *ppos,
+			    struct pipe_inode_info *pipe, size_t len,
+			    unsigned int flags)
+{
+	struct splice_state ss = {
+		.pipe = pipe,
+		.len = min_t(size_t, len, INT_MAX),
+		.flags = flags,
+	};
+	struct sock *sk = sock->sk;
+	ssize_t ret;
+
+	sock_rps_record_flow(sk);
+
+	if (unlikely(*ppos)) {
+		ret = -ESPIPE;
+	} else {
+		lock_sock(sk);
+		ret = splice_locked(sk, &ss, sock_rcvtimeo(sk,
+					sock->file->f_flags & O_NONBLOCK));
+		release_sock(sk);
+	}
+
+	inflight_leave();
+	return ret;
+}

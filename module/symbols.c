@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The kernel functions that the module needs and that are not exported.
+ *
+ * Two of them are only compared with: sk_prot->recvmsg says whether a socket
+ * is in a sockmap, the very test that the kernel's read path makes.  Data such
+ * as tcp_bpf_prots would do as well, but isn't in every kernel's kallsyms.
+ *
+ * Two are called, and must not be called through a pointer: where the kernel
+ * is built with IBT, functions whose address nobody takes have lost their
+ * ENDBR, and an indirect call to one is fatal.  A static call is patched into
+ * a direct one.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/kallsyms.h>
+#include <linux/kprobes.h>
+#include <linux/printk.h>
+#include <linux/string.h>
+
+#include "compat.h"
+#include "symbols.h"
+
+typedef typeof(((struct proto *)NULL)->recvmsg) recvmsg_t;
+
+static recvmsg_t recvmsg_base __ro_after_init;
+/* Kernels before 5.13 have one recvmsg for all tcp_bpf_prots. */
+static recvmsg_t recvmsg_verdict __ro_after_init;
+
+DEFINE_STATIC_CALL_NULL(rcv_space_adjust, tcp_rcv_space_adjust);
+DEFINE_STATIC_CALL_NULL(cleanup_rbuf, __tcp_cleanup_rbuf);
+
+/*
+ * Where @name begins, or 0.  A kprobe that is registered disabled patches
+ * nothing and tells the address; on IBT kernels that is the one behind ENDBR,
+ * so ask kallsyms how far into the function it is.
+ */
+static unsigned long __init symbol_address(const char *name)
+{
+	struct kprobe kp = {
+		.symbol_name = name,
+		.flags = KPROBE_FLAG_DISABLED,
+	};
+	char text[KSYM_SYMBOL_LEN];
+	unsigned long addr, offset;
+	char *plus;
+
+	if (register_kprobe(&kp))
+		return 0;
+	addr = (unsigned long)kp.addr;
+	unregister_kprobe(&kp);
+
+	sprint_symbol(text, addr);
+	plus = strchr(text, '+');
+	if (!plus || sscanf(plus, "+0x%lx/", &offset) != 1)
+		return 0;
+	*plus = '\0';
+	return strcmp(text, name) ? 0 : addr - offset;
+}
+
+static int __init need_symbol(const char *name, unsigned long *addr)
+{
+	*addr = symbol_address(name);
+	if (*addr)
+		return 0;
+	pr_err("not loaded: this kernel has no usable symbol %s\n", name);
+	return -ENOENT;
+}
+
+static int __init resolve_called(void)
+{
+	unsigned long adjust, cleanup;
+	int ret;
+
+	ret = need_symbol("tcp_rcv_space_adjust", &adjust);
+	if (!ret)
+		ret = need_symbol("__tcp_cleanup_rbuf", &cleanup);
+	if (ret)
+		return ret;
+
+	static_call_update(rcv_space_adjust,
+			   (typeof(&tcp_rcv_space_adjust))adjust);
+	static_call_update(cleanup_rbuf,
+			   (typeof(&__tcp_cleanup_rbuf))cleanup);
+	return 0;
+}
+
+/**
+ * symbols_resolve - find what is not exported
+ *
+ * Says in the kernel log what is missing.  Process context, sleeps.
+ *
+ * Return: 0; -EEXIST when the kernel splices from sockmap sockets by itself;
+ * -ENOENT when a symbol is missing.
+ */
+int __init symbols_resolve(void)
+{
+	unsigned long addr;
+	int ret;
+
+	if (KERNEL_SPLICES_BY_PROTO || symbol_address("tcp_bpf_splice_read")) {
+		pr_err("not loaded: this kernel splices from sockmap sockets by itself\n");
+		return -EEXIST;
+	}
+
+	ret = need_symbol("tcp_bpf_recvmsg", &addr);
+	if (ret)
+		return ret;
+	recvmsg_base = (recvmsg_t)addr;
+	recvmsg_verdict = (recvmsg_t)symbol_address("tcp_bpf_recvmsg_parser");
+
+	return READER_MOVES_COPIED_SEQ ? resolve_called() : 0;
+}
+
+/**
+ * symbols_sk_in_sockmap - whether recvmsg() on @sk would look at a psock
+ * @sk: a TCP socket
+ *
+ * Callable from an ftrace callback: lockless, doesn't sleep, isn't traced.
+ */
+bool notrace symbols_sk_in_sockmap(const struct sock *sk)
+{
+	const struct proto *prot = READ_ONCE(sk->sk_prot);
+
+	return prot->recvmsg == recvmsg_base || symbols_sk_has_verdict(sk);
+}
+
+/**
+ * symbols_sk_has_verdict - whether a verdict program sees what @sk receives
+ * @sk: a TCP socket
+ *
+ * Such a socket (TCP_BPF_RX, TCP_BPF_TXRX) is read by
+ * tcp_bpf_recvmsg_parser(), which takes nothing from sk_receive_queue.
+ * Lockless; stable while the socket lock is held and the psock has not left.
+ */
+bool notrace symbols_sk_has_verdict(const struct sock *sk)
+{
+	const struct proto *prot = READ_ONCE(sk->sk_prot);
+
+	return recvmsg_verdict && prot->recvmsg == recvmsg_verdict;
+}
+
+/**
+ * symbols_tcp_rcv_space_adjust - the kernel's tcp_rcv_space_adjust()
+ * @sk: a TCP socket, locked
+ *
+ * Only where READER_MOVES_COPIED_SEQ.
+ */
+void symbols_tcp_rcv_space_adjust(struct sock *sk)
+{
+	static_call(rcv_space_adjust)(sk);
+}
+
+/**
+ * symbols_tcp_cleanup_rbuf - the kernel's __tcp_cleanup_rbuf()
+ * @sk:     a TCP socket, locked
+ * @copied: bytes that the reader took
+ *
+ * Sends the window update that the taken bytes call for.  Only where
+ * READER_MOVES_COPIED_SEQ.
+ */
+void symbols_tcp_cleanup_rbuf(struct sock *sk, int copied)
+{
+	static_call(cleanup_rbuf)(sk, copied);
+}
