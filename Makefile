@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# For people; kbuild and dkms read Kbuild.  Everything here is a call of the
+# tool whose job it is.
+
+NAME	:= sockmap_splice
+VERSION	:= $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' dkms.conf)
+KVER	?= $(shell uname -r)
+KDIR	?= /lib/modules/$(KVER)/build
+SRCDIR	:= /usr/src/$(NAME)-$(VERSION)
+TOOLS	:= $(CURDIR)/.cache/build/bpf
+
+die	= { echo "$(NAME): $(1)" >&2; exit 1; }
+as_root	= [ "$$(id -u)" = 0 ] || $(call die,needs root: run 'sudo make $@')
+has	= command -v $(1) >/dev/null || $(call die,no $(1): install it with 'apt install $(2)')
+
+.PHONY: modules install uninstall tools demo test clean help
+
+modules:
+	@[ -e $(KDIR)/Makefile ] || $(call die,no kernel headers in $(KDIR): \
+		install them with 'apt install linux-headers-$(KVER)' or name a tree with KDIR=)
+	@$(call has,gcc,gcc)
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+
+install:
+	@$(as_root)
+	@$(call has,dkms,dkms)
+	@[ -e /lib/modules/$(KVER)/build/Makefile ] || $(call die,no kernel headers for $(KVER): \
+		install them with 'apt install linux-headers-$(KVER)')
+	@if [ -n "$$(dkms status -m $(NAME) -v $(VERSION))" ]; then \
+		dkms remove -m $(NAME) -v $(VERSION) --all; fi
+	rm -rf $(SRCDIR)
+	mkdir -p $(SRCDIR)
+	cp -r Kbuild dkms.conf LICENSE module $(SRCDIR)/
+	dkms add -m $(NAME) -v $(VERSION)
+	dkms install -m $(NAME) -v $(VERSION) -k $(KVER)
+	@echo "installed; load it with 'sudo modprobe $(NAME)'"
+
+uninstall:
+	@$(as_root)
+	@$(call has,dkms,dkms)
+	@if [ -d /sys/module/$(NAME) ]; then modprobe -r $(NAME); fi
+	@if [ -n "$$(dkms status -m $(NAME) -v $(VERSION))" ]; then \
+		dkms remove -m $(NAME) -v $(VERSION) --all; fi
+	rm -rf $(SRCDIR)
+
+tools:
+	$(MAKE) -C bpf O=$(TOOLS) all
+	@echo "built $(TOOLS)/sockmap-check and $(TOOLS)/sockmap-attach"
+
+demo:
+	@tests/demo/demo.sh
+
+test:
+	@tests/run.sh
+
+clean:
+	@[ ! -e $(KDIR)/Makefile ] || $(MAKE) -C $(KDIR) M=$(CURDIR) clean
+	rm -rf $(CURDIR)/.cache/build
+
+help:
+	@echo 'make               build the module for the running kernel (KVER= or KDIR= for another)'
+	@echo 'sudo make install  install it through dkms for the running kernel (KVER= for another)'
+	@echo 'sudo make uninstall  unload it and remove it from every kernel'
+	@echo 'make tools         build sockmap-check (is this machine affected?) and sockmap-attach'
+	@echo 'sudo make demo     watch io.Copy fail on a stock kernel, work with the module, fail again'
+	@echo 'sudo make test     run the tests in guests; KERNELS= and CASES= narrow the run'
+	@echo 'make clean         remove what make built (the cache of demo and test is .cache/)'
