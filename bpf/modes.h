@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A sockmap in one of the ways in which data gets into a socket's psock. One object holds the map
+ * and the programs of one mode; the loader, the self-check and the tests all use it, so that what
+ * is shown, checked and tested is the same thing.
+ */
+#ifndef SOCKMAP_MODES_H
+#define SOCKMAP_MODES_H
+
+#include <linux/types.h>
+
+enum sockmap_mode {
+	MODE_MSG_INGRESS,	/* sk_msg verdict, redirect to the peer's ingress */
+	MODE_MSG_APPLY,		/* the same, a fresh verdict every apply_bytes bytes */
+	MODE_SKB_PASS,		/* sk_skb stream_verdict, SK_PASS */
+	MODE_SKB_PARSER,	/* the same behind a stream_parser */
+	MODE_SKB_REDIRECT,	/* sk_skb stream_verdict, redirect to a socket's ingress */
+	NR_MODES
+};
+
+/* Odd and smaller than a page, so that message ends fall on no convenient boundary. */
+#define SOCKMAP_APPLY_BYTES 1001
+
+struct sockmap;
+
+const char *sockmap_mode_name(enum sockmap_mode mode);
+int sockmap_mode_parse(const char *name);	/* <0: unknown */
+
+/* Loads the programs and attaches them to a new map. NULL and errno on failure. */
+struct sockmap *sockmap_open(enum sockmap_mode mode);
+/* MODE_MSG_APPLY with an apply_bytes of one's own. */
+struct sockmap *sockmap_open_apply(__u32 apply_bytes);
+/*
+ * Detaches everything. The kernel keeps the programs of a connection that is still in the map for
+ * as long as the connection lives: data may be queued where only they can deliver it.
+ */
+void sockmap_close(struct sockmap *map);
+
+/* All of these return 0 or -errno. The descriptors are connected TCP sockets. */
+int sockmap_insert(struct sockmap *map, int fd);
+int sockmap_remove(struct sockmap *map, int fd);
+/* MODE_SKB_REDIRECT: what arrives at from_fd goes to the ingress of to_fd. Default: to its own. */
+int sockmap_route(struct sockmap *map, int from_fd, int to_fd);
+
+/* Puts the local connections that tasks of the cgroup (v2) make from now on into the map. */
+int sockmap_attach_cgroup(struct sockmap *map, int cgroup_fd);
+
+#endif
