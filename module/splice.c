@@ -238,20 +238,24 @@ static void offer_to_verdict(struct sock *sk)
 /* Returns bytes spliced, 0 for none there, or an error; the socket is locked. */
 static int splice_once(struct sock *sk, struct splice_state *ss)
 {
-	struct sk_psock *psock = sk_psock_get(sk);
-	int ret;
+	struct sk_psock *psock;
+	int ret = 0;
 
+	/* As tcp_read_sock() has it; a listener can be in a map, too. */
+	if (unlikely(sk->sk_state == TCP_LISTEN))
+		return -ENOTCONN;
+
+	psock = sk_psock_get(sk);
 	if (unlikely(!psock))
 		return splice_receive_queue(sk, ss);
 
-	if (symbols_sk_has_verdict(sk)) {
+	if (symbols_sk_has_verdict(sk))
 		offer_to_verdict(sk);
-		ret = splice_ingress_msg(sk, psock, ss);
-	} else if (receive_queue_first(sk, psock)) {
+	else if (receive_queue_first(sk, psock))
 		ret = splice_receive_queue(sk, ss);
-	} else {
+	/* A FIN alone is something in that queue too, with no bytes. */
+	if (!ret)
 		ret = splice_ingress_msg(sk, psock, ss);
-	}
 	sk_psock_put(sk, psock);
 	return ret;
 }
@@ -304,31 +308,53 @@ static int wait_for_verdict(struct sock *sk, long *timeo)
 	return ret;
 }
 
+/* Bytes that a verdict program hasn't judged yet; to be offered to it again. */
+static bool verdict_due(struct sock *sk)
+{
+	return unlikely(!skb_queue_empty(&sk->sk_receive_queue)) &&
+	       symbols_sk_has_verdict(sk);
+}
+
+/* Whether no more bytes will arrive; if so, @ret is what that means. */
+static bool stream_ended(struct sock *sk, int *ret)
+{
+	*ret = 0;
+	if (sock_flag(sk, SOCK_DONE))
+		return true;
+	if (sk->sk_err) {
+		*ret = sock_error(sk);
+		return true;
+	}
+	if (sk->sk_shutdown & RCV_SHUTDOWN)
+		return true;
+	if (sk->sk_state == TCP_CLOSE) {
+		*ret = -ENOTCONN;
+		return true;
+	}
+	return false;
+}
+
 /*
  * Nothing was there: what tcp_splice_read() does then.  Returns 1 when there
  * may be something now, 0 for the end of file, or an error.
  */
 static int nothing_there(struct sock *sk, long *timeo)
 {
-	bool waiting = !skb_queue_empty(&sk->sk_receive_queue);
+	bool due = verdict_due(sk);
+	bool ended;
 	int ret;
 
-	if (sock_flag(sk, SOCK_DONE))
-		return 0;
-	if (sk->sk_err)
-		return sock_error(sk);
-	if (sk->sk_shutdown & RCV_SHUTDOWN)
-		return 0;
-	if (sk->sk_state == TCP_CLOSE)
-		return -ENOTCONN;
+	ended = stream_ended(sk, &ret);
+	if (ended && (ret || !due))
+		return ret;
 	if (!*timeo)
 		return -EAGAIN;
 	if (inflight_draining())
 		return inflight_restart();
 
-	if (waiting && symbols_sk_has_verdict(sk))
+	if (due)
 		ret = wait_for_verdict(sk, timeo);
-	else if (waiting)
+	else if (!skb_queue_empty(&sk->sk_receive_queue))
 		return 0;	/* urgent data: don't loop */
 	else
 		ret = wait_for_data(sk, timeo);
@@ -337,6 +363,9 @@ static int nothing_there(struct sock *sk, long *timeo)
 		return ret;
 	if (signal_pending(current))
 		return sock_intr_errno(*timeo);
+	/* A parser that waits for bytes that won't come: recvmsg()'s answer. */
+	if (ended && verdict_due(sk) && !ingress_msg_queued(sk))
+		return -EAGAIN;
 	return 1;
 }
 
