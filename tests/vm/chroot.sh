@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# One build chroot for everything: its gcc builds modules for the kernels of every
+# release, and its static libraries make programs that run in any guest. A host's own
+# compiler can't do that (Debian 12's fails on Debian 13's headers), and a user's
+# machine shouldn't need one. All mounts are made in a mount namespace of the command's
+# own, so none outlives it and removing a chroot can never reach through a mount.
+
+CHROOT_SUITE=trixie
+CHROOT_PACKAGES=(bpftool busybox-static clang cpio gcc golang-go kmod libbpf-dev libc6-dev
+	libelf-dev libzstd-dev make pahole xz-utils zlib1g-dev)
+
+chroot_path() {
+	local key
+	key=$(echo "$CHROOT_SUITE ${CHROOT_PACKAGES[*]}" | sha256sum | cut -c 1-12)
+	echo "$CACHE/chroot/$key"
+}
+
+# What the chroot's apt must know of the host's: proxies and how strict to be on dates.
+host_acquire_options() {
+	apt-config dump | grep -E '^Acquire::(https?::|Check-|Retries|ForceIPv)' || true
+}
+
+make_chroot() {
+	local chroot=$1 staged packages
+	log "making the $CHROOT_SUITE build chroot (once, about a minute)"
+	need_packages mmdebstrap debian-archive-keyring
+	find_mirrors
+	staged=$(stage chroot)
+	packages=$(IFS=, && echo "${CHROOT_PACKAGES[*]}")
+	host_acquire_options >"$CACHE/tmp/chroot-apt.conf"
+	unshare --mount -- mmdebstrap --quiet --mode=root --variant=apt --architectures=amd64 \
+		--include="$packages" --aptopt="$CACHE/tmp/chroot-apt.conf" \
+		"$CHROOT_SUITE" "$staged" "$(source_line "$MAIN_MIRROR" "$CHROOT_SUITE")" \
+		</dev/null >"$CACHE/chroot.log" 2>&1 ||
+		die "mmdebstrap failed: $(grep '^E:' "$CACHE/chroot.log" | head -n 1) (see $CACHE/chroot.log)"
+	finish "$staged" "$chroot"
+	remove_other_chroots "$chroot"
+}
+
+remove_other_chroots() {
+	local chroot
+	for chroot in "$CACHE"/chroot/*; do
+		[ "$chroot" = "$1" ] || discard "$chroot"
+	done
+}
+
+need_chroot() {
+	CHROOT=$(chroot_path)
+	[ -d "$CHROOT" ] || make_chroot "$CHROOT"
+}
+
+# Runs a command in the chroot, in the current directory. The checkout is read-only
+# there and the cache is writable, both at the paths they have outside. HEADERS_OF
+# names a kernel whose header packages shall be seen where they belong.
+in_chroot() {
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	unshare --mount --pid --fork --kill-child -- bash -euc '
+		root=$1 top=$2 cache=$3 headers=$4 dir=$5
+		shift 5
+		bind() {
+			mkdir -p "$root$2"
+			mount --bind "$1" "$root$2"
+		}
+		mount -t proc proc "$root/proc"
+		mount -t tmpfs tmpfs "$root/tmp"
+		mount --bind /dev "$root/dev"
+		bind "$top" "$top"
+		mount -o remount,bind,ro "$root$top"
+		bind "$cache" "$cache"
+		if [ -n "$headers" ]; then
+			bind "$headers/usr/src" /usr/src
+			for kbuild in "$headers"/usr/lib/linux-kbuild-*; do
+				bind "$kbuild" "/usr/lib/${kbuild##*/}"
+			done
+		fi
+		exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp LANG=C.UTF-8 \
+			GOCACHE="$cache/go" sh -c "cd \"\$1\" && shift && exec \"\$@\"" sh "$dir" "$@"
+	' bash "$CHROOT" "$TOP" "$CACHE" "${HEADERS_OF:+$(kernel_path "$HEADERS_OF")/headers}" "${IN_DIR:-$TOP}" "$@"
+}

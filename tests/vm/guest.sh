@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Boots a guest. Always under TCG: a /dev/kvm that exists is no proof that it boots
+# this kernel, and results have to be comparable. TCG is single-threaded (with two
+# virtual CPUs all the same) because with threads QEMU runs stale code while ftrace
+# patches it, which oopses kernels that have no bug; to use a second core, run a second
+# guest. The CPU has no cmpxchg16b because QEMU 7.2 now and then leaves rubbish in the
+# flags after it: 4 of 65 boots oopsed in code that has no bug, with EFLAGS such as
+# adb88f42, and none of 100 without it. The kernel's console and the results have a
+# serial port each, so that printk never tears a line of the results.
+
+# Becomes the guest that DIR/initrd makes, for LIMIT seconds at most. It leaves its
+# kernel's words in DIR/console.log and its job's in DIR/result.log.
+guest_exec() {
+	local release=$1 dir=$2 limit=$3 parameters=$4
+	: >"$dir/console.log"
+	: >"$dir/result.log"
+	exec setpriv --pdeathsig TERM timeout --kill-after=5 "$limit" \
+		qemu-system-x86_64 -accel tcg,thread=single -cpu max,-cx16 -smp 2 -m 2G \
+		-nodefaults -display none -no-reboot \
+		-serial "file:$dir/console.log" -serial "file:$dir/result.log" \
+		-kernel "$(kernel_path "$release")/vmlinuz" -initrd "$dir/initrd" \
+		-append "console=ttyS0 oops=panic panic=-1 $parameters" \
+		</dev/null >"$dir/qemu.log" 2>&1
+}
+
+# What is left to see of a guest that died.
+last_words() {
+	tail -n 40 "$1/console.log" "$1/qemu.log" | tr -d '\r' | sed 's/^/    /'
+}
+
+# The exit status of a guest's job; nothing when it never came to its end.
+job_status() {
+	tr -d '\r' <"$1/result.log" | sed -n 's/^# job ended: //p' | tail -n 1
+}
+
+# What a guest's job printed.
+job_output() {
+	tr -d '\r' <"$1/result.log" | sed '/^# job ended: /d'
+}
+
+# What no kernel may say on its own. A WARNING isn't here: stock kernels give some, and
+# the cases' runner tells theirs from ours.
+KERNEL_DEATH='Oops|BUG:|KASAN|unable to handle|Kernel panic|general protection fault|blocked for more than [0-9]+ seconds|rcu.*(stall|self-detected)'
+
+kernel_complaints() {
+	grep -aE "$KERNEL_DEATH" "$1/console.log" | tr -d '\r' | sort -u -k 3 | head -n 5 || true
+}

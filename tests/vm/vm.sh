@@ -1,0 +1,99 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The parts of the test harness as single commands, for looking into one thing.
+
+set -euo pipefail
+# shellcheck source=/dev/null
+. "$(dirname "${BASH_SOURCE[0]}")/prepare.sh"
+
+usage() {
+	cat <<-'END'
+		usage: tests/vm/vm.sh COMMAND ...
+		  kernels                       the stock kernels that there are
+		  fetch KERNEL...               fetches kernels, prints where they are
+		  build KERNEL...               builds the module for kernels, prints where it is
+		  chroot COMMAND...             runs a command in the build chroot
+		  boot KERNEL SCRIPT [FILE...]  runs a script in a guest, files are in its /files;
+		                                /module has our module, MODULE=no leaves it out
+		KERNEL is a series (6.12), a series of a Debian release (6.12+deb12), an ABI
+		(6.12.117+deb12), or a whole release (6.12.117+deb12-rt-amd64).
+		environment: CACHE (.cache), LIMIT (seconds a guest may take, 300)
+	END
+	exit 2
+}
+
+kernels() {
+	prepare_tools
+	known_kernels
+}
+
+fetch() {
+	local release
+	prepare_kernels "$@"
+	for release in "${RELEASES[@]}"; do kernel_path "$release"; done
+}
+
+build() {
+	local release
+	prepare_kernels "$@"
+	for release in "${RELEASES[@]}"; do
+		build_module "$release"
+		module_path "$release"
+	done
+}
+
+run_in_chroot() {
+	prepare_tools
+	unlock
+	in_chroot "$@"
+}
+
+boot() {
+	local script=$1 dir
+	dir=$CACHE/logs/boot-$(date +%Y%m%d-%H%M%S)-$$
+	mkdir -p "$dir/job/files"
+	cp "$script" "$dir/job/job"
+	sed -i '1s/^\([^#]\)/#!\/bin\/sh\n\1/' "$dir/job/job"
+	chmod 755 "$dir/job/job"
+	shift
+	[ $# = 0 ] || cp -r "$@" "$dir/job/files/"
+	prepare_parts "$dir"
+	make_job_part "$dir/job" "$dir/job.cpio"
+	unlock
+	cat "$dir"/{base,"${RELEASES[0]}",job}.cpio >"$dir/initrd"
+	rm "$dir"/*.cpio
+	(guest_exec "${RELEASES[0]}" "$dir" "${LIMIT:-300}" "") || true
+	rm -f "$dir/initrd"
+	report_boot "$dir"
+}
+
+report_boot() {
+	local dir=$1 status
+	job_output "$dir"
+	status=$(job_status "$dir")
+	if [ -z "$status" ]; then
+		last_words "$dir" >&2
+		die "the guest died before the script ended, see $dir"
+	fi
+	kernel_complaints "$dir" >&2
+	log "script ended with $status, console in $dir/console.log"
+	exit "$status"
+}
+
+command=${1:-}
+shift || usage
+case $command in
+kernels) kernels ;;
+fetch) [ $# -gt 0 ] || usage; fetch "$@" ;;
+build) [ $# -gt 0 ] || usage; build "$@" ;;
+chroot) [ $# -gt 0 ] || usage; run_in_chroot "$@" ;;
+boot)
+	[ $# -gt 1 ] || usage
+	prepare_kernels "$1"
+	[ "${MODULE:-yes}" = no ] || [ ! -e "$TOP/Kbuild" ] || build_module "${RELEASES[0]}"
+	shift
+	boot "$@"
+	;;
+*) usage ;;
+esac
