@@ -38,17 +38,27 @@ programs_path() {
 	echo "$CACHE/programs"
 }
 
-build_programs() {
-	local out key
-	out=$(programs_path)
-	key=$(sources_key bpf tests/cases)-${CHROOT##*/}
+# Builds into a folder of the programs unless it is up to date: SOURCES is what its
+# state depends on, the rest is the command.
+build_once() {
+	local name=$1 sources=$2 out key
+	shift 2
+	out=$(programs_path)/$name
+	# shellcheck disable=SC2086 # a path per word
+	key=$(sources_key $sources)-${CHROOT##*/}
 	[ "$(cat "$out/key" 2>/dev/null)" != "$key" ] || return 0
-	log "building the test programs"
 	discard "$out"
 	mkdir -p "$out"
-	{
-		in_chroot make -j"$(nproc)" -C bpf O="$out/bpf" STATIC=1 &&
-			in_chroot make -j"$(nproc)" -C tests/cases O="$out/cases" BPF_O="$out/bpf"
-	} >"$CACHE/build.log" 2>&1 || build_failed "the test programs" "$CACHE/build.log"
+	in_chroot "$@" O="$out" >"$CACHE/build.log" 2>&1 || build_failed "$name" "$CACHE/build.log"
 	echo "$key" >"$out/key"
+}
+
+build_bpf() {
+	build_once bpf bpf make -j"$(nproc)" -C bpf STATIC=1
+}
+
+build_programs() {
+	log "building the test programs"
+	build_bpf
+	build_once cases "bpf tests/cases" make -j"$(nproc)" -C tests/cases BPF_O="$(programs_path)/bpf"
 }

@@ -22,19 +22,27 @@ host_acquire_options() {
 	apt-config dump | grep -E '^Acquire::(https?::|Check-|Retries|ForceIPv)' || true
 }
 
-make_chroot() {
-	local chroot=$1 staged packages
-	log "making the $CHROOT_SUITE build chroot (once, about a minute)"
+# Makes a Debian root file system: bootstrap SUITE DIR PACKAGE...
+bootstrap() {
+	local suite=$1 dir=$2 packages sources
+	shift 2
 	need_packages mmdebstrap debian-archive-keyring
 	find_mirrors
-	staged=$(stage chroot)
-	packages=$(IFS=, && echo "${CHROOT_PACKAGES[*]}")
-	host_acquire_options >"$CACHE/tmp/chroot-apt.conf"
+	packages=$(IFS=, && echo "$*")
+	sources=("$(source_line "$MAIN_MIRROR" "$suite")")
+	[ -z "$SECURITY_MIRROR" ] || sources+=("$(source_line "$SECURITY_MIRROR" "$suite-security")")
+	host_acquire_options >"$CACHE/tmp/bootstrap-apt.conf"
 	unshare --mount -- mmdebstrap --quiet --mode=root --variant=apt --architectures=amd64 \
-		--include="$packages" --aptopt="$CACHE/tmp/chroot-apt.conf" \
-		"$CHROOT_SUITE" "$staged" "$(source_line "$MAIN_MIRROR" "$CHROOT_SUITE")" \
-		</dev/null >"$CACHE/chroot.log" 2>&1 ||
-		die "mmdebstrap failed: $(grep '^E:' "$CACHE/chroot.log" | head -n 1) (see $CACHE/chroot.log)"
+		--include="$packages" --aptopt="$CACHE/tmp/bootstrap-apt.conf" "$suite" "$dir" "${sources[@]}" \
+		</dev/null >"$CACHE/bootstrap.log" 2>&1 ||
+		die "mmdebstrap failed: $(grep '^E:' "$CACHE/bootstrap.log" | head -n 1) (see $CACHE/bootstrap.log)"
+}
+
+make_chroot() {
+	local chroot=$1 staged
+	log "making the $CHROOT_SUITE build chroot (once, about a minute)"
+	staged=$(stage chroot)
+	bootstrap "$CHROOT_SUITE" "$staged" "${CHROOT_PACKAGES[@]}"
 	finish "$staged" "$chroot"
 	remove_other_chroots "$chroot"
 }

@@ -10,18 +10,20 @@
 # adb88f42, and none of 100 without it. The kernel's console and the results have a
 # serial port each, so that printk never tears a line of the results.
 
-# Becomes the guest that DIR/initrd makes, for LIMIT seconds at most. It leaves its
-# kernel's words in DIR/console.log and its job's in DIR/result.log.
+# Becomes the guest that a kernel and DIR/initrd make, for LIMIT seconds at most; what
+# follows PARAMETERS is for QEMU. It leaves its kernel's words in DIR/console.log and its
+# job's in DIR/result.log.
 guest_exec() {
-	local release=$1 dir=$2 limit=$3 parameters=$4
+	local kernel=$1 dir=$2 limit=$3 parameters=$4
+	shift 4
 	: >"$dir/console.log"
 	: >"$dir/result.log"
 	exec setpriv --pdeathsig TERM timeout --kill-after=5 "$limit" \
 		qemu-system-x86_64 -accel tcg,thread=single -cpu max,-cx16 -smp 2 -m 2G \
 		-nodefaults -display none -no-reboot \
 		-serial "file:$dir/console.log" -serial "file:$dir/result.log" \
-		-kernel "$(kernel_path "$release")/vmlinuz" -initrd "$dir/initrd" \
-		-append "console=ttyS0 oops=panic panic=-1 $parameters" \
+		-kernel "$kernel" -initrd "$dir/initrd" \
+		-append "console=ttyS0 oops=panic panic=-1 $parameters" "$@" \
 		</dev/null >"$dir/qemu.log" 2>&1
 }
 

@@ -45,7 +45,7 @@ start_guests() {
 		dir=${QUEUE[0]}
 		QUEUE=("${QUEUE[@]:1}")
 		date +%s >"$dir/began"
-		guest_exec "$(basename "$(dirname "$dir")")" "$dir" "$GUEST_LIMIT" "$parameters" &
+		guest_exec "$(kernel_path "$(basename "$(dirname "$dir")")")/vmlinuz" "$dir" "$GUEST_LIMIT" "$parameters" &
 		STARTED[$!]=$dir
 	done
 }

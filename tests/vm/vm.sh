@@ -63,7 +63,7 @@ boot() {
 	unlock
 	cat "$dir"/{base,"${RELEASES[0]}",job}.cpio >"$dir/initrd"
 	rm "$dir"/*.cpio
-	(guest_exec "${RELEASES[0]}" "$dir" "${LIMIT:-300}" "") || true
+	(guest_exec "$(kernel_path "${RELEASES[0]}")/vmlinuz" "$dir" "${LIMIT:-300}" "") || true
 	rm -f "$dir/initrd"
 	report_boot "$dir"
 }
