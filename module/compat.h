@@ -21,8 +21,8 @@
 
 /*
  * What an ftrace callback is handed: 5.10 gives the full pt_regs, 5.11 wrapped
- * them, 6.2 added accessors that need no full set.  Where there are none, ask
- * for the full set: arm64 before 6.2 can do nothing less.
+ * them.  The full set has to be asked for, unless the kernel has the accessors
+ * of 6.2 and saves arguments anyway (WITH_ARGS; arm64 then has no full set).
  */
 #ifdef HAVE_FTRACE_REGS
 typedef struct ftrace_regs hook_regs_t;
@@ -30,7 +30,7 @@ typedef struct ftrace_regs hook_regs_t;
 typedef struct pt_regs hook_regs_t;
 #endif
 
-#ifdef ftrace_regs_get_argument
+#if defined(CONFIG_DYNAMIC_FTRACE_WITH_ARGS) && defined(HAVE_FTRACE_ARGUMENT)
 #define HOOK_OPS_FLAGS	FTRACE_OPS_FL_IPMODIFY
 
 static __always_inline unsigned long hook_first_argument(hook_regs_t *regs)
@@ -42,7 +42,7 @@ static __always_inline void hook_jump(hook_regs_t *regs, void *target)
 {
 	ftrace_regs_set_instruction_pointer(regs, (unsigned long)target);
 }
-#else
+#elif defined(CONFIG_DYNAMIC_FTRACE_WITH_REGS)
 #define HOOK_OPS_FLAGS	(FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_SAVE_REGS)
 
 static __always_inline struct pt_regs *hook_pt_regs(hook_regs_t *regs)
@@ -63,6 +63,8 @@ static __always_inline void hook_jump(hook_regs_t *regs, void *target)
 {
 	instruction_pointer_set(hook_pt_regs(regs), (unsigned long)target);
 }
+#else
+#error "sockmap_splice: ftrace can't redirect a function on this kernel"
 #endif
 
 /*
@@ -92,6 +94,19 @@ static inline struct sk_msg *sk_psock_next_msg(struct sk_psock *psock,
 	return list_next_entry(msg, list);
 }
 #endif
+
+/*
+ * Whether a verdict program or a parser is attached to @psock.  Kernels that
+ * have no tcp_bpf_recvmsg_parser() don't show it in sk_prot.
+ */
+static inline bool sk_psock_has_verdict(const struct sk_psock *psock)
+{
+#ifdef HAVE_SK_PSOCK_PARSER
+	return psock->parser.enabled;
+#else
+	return psock->saved_data_ready;
+#endif
+}
 
 /*
  * Who moves copied_seq for a socket with a verdict program: tcp_eat_skb() came

@@ -110,19 +110,19 @@ static int gift_copy(struct gift *gift, struct sock *sk, const char *from,
  * @page:   page in which they begin
  * @offset: where, in bytes; may be beyond the first page of a compound page
  * @len:    how many, at least 1; they may go on into the pages behind @page
+ * @share:  whether the pages live on when the caller is done with them
  *
  * The caller keeps @page alive until this returns; the pipe takes a reference
- * of its own.  sendpage_ok() is the kernel's own answer to which pages may be
- * shared: slab pages and the unreferenced pages of large kmalloc() heads may
- * not.
+ * of its own.  sendpage_ok() is the kernel's own answer to which pages can't be
+ * shared anyway: those of slabs and those without a reference count.
  *
  * Return: bytes put, fewer than @len when the pipe became full or memory
  * short on the way; 0 when the pipe was full; -ENOMEM.
  */
 int gift_bytes(struct gift *gift, struct sock *sk, struct page *page,
-	       unsigned int offset, unsigned int len)
+	       unsigned int offset, unsigned int len, bool share)
 {
-	if (unlikely(READ_ONCE(always_copy) || !sendpage_ok(page)))
+	if (!share || unlikely(READ_ONCE(always_copy) || !sendpage_ok(page)))
 		return gift_copy(gift, sk, gift_address(page, offset), len);
 
 	if (!gift_push(gift, page, offset, len))

@@ -39,8 +39,11 @@ static void notrace hook_tcp_splice_read(unsigned long ip,
 					 hook_regs_t *regs)
 {
 	struct socket *sock = (struct socket *)hook_first_argument(regs);
-	struct sock *sk = sock->sk;
+	struct sock *sk;
 
+	if (unlikely(!symbols_is_tcp_splice_read(ip)))
+		return;
+	sk = sock->sk;
 	if (likely(!symbols_sk_in_sockmap(sk)) || inet_csk(sk)->icsk_ulp_ops)
 		return;
 
@@ -85,7 +88,7 @@ int __init hook_install(void)
 		return 0;
 
 	if (ret == -EBUSY)
-		pr_err("not loaded: " HOOKED " is redirected already (a livepatch?), or kernel.ftrace_enabled is 0\n");
+		pr_err("not loaded: " HOOKED " is redirected already (by a livepatch, or BPF on old kernels), or kernel.ftrace_enabled is 0\n");
 	else
 		pr_err("not loaded: ftrace refused to hook " HOOKED " (error %d)\n",
 		       ret);
@@ -96,8 +99,8 @@ int __init hook_install(void)
 /**
  * hook_remove - give tcp_splice_read() back to the kernel
  *
- * When it returns, no task enters the callback or the reader any more; those
- * that are inside go on.  Should ftrace have shut itself down after an error of
+ * When it returns, no task is sent to the reader any more; those that were go
+ * on.  Should ftrace have shut itself down after an error of
  * its own, the callback may still be called: then this doesn't return, which
  * leaves a stuck rmmod and a machine that works.
  */

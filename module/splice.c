@@ -39,7 +39,7 @@
  */
 #define PSOCK_CAUGHT_UP	(BITS_PER_LONG - 1)
 
-/* How long to wait for a verdict program that leaves bytes where they are. */
+/* How long to wait before bytes are offered to a verdict program again. */
 #define VERDICT_RETRY	(HZ / 20)
 
 /**
@@ -74,7 +74,40 @@ struct msg_walk {
 	int err;
 };
 
-/* Walks like sk_msg_recvmsg(); returns whether to go on to the next message. */
+static bool in_kmalloced_head(const struct sk_buff *skb, const void *p)
+{
+	return !skb->head_frag && p >= (void *)skb->head &&
+	       p < (void *)skb_end_pointer(skb);
+}
+
+/*
+ * Memory of kmalloc() goes back to kfree() with the skb, whatever references
+ * its pages have.  A slab page can be told, the pages of a large allocation
+ * can't.  Plain TCP splice copies such heads as well.
+ */
+static bool sge_is_kmalloced(const struct sk_msg *msg, struct scatterlist *sge)
+{
+	struct sk_buff *skb = msg->skb;
+	const void *p = sg_virt(sge);
+	struct sk_buff *frag;
+
+	if (!skb)
+		return false;
+	if (in_kmalloced_head(skb, p))
+		return true;
+	skb_walk_frags(skb, frag) {
+		if (in_kmalloced_head(frag, p))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Walks like sk_msg_recvmsg(); returns whether to go on to the next message.
+ * Kernels disagree on whether the last entry of a scatterlist ends a message
+ * before sg.end does.  Where that would matter, stop: then what was taken is
+ * what any of them consumes.
+ */
 static bool walk_msg(struct msg_walk *walk, struct sk_msg *msg)
 {
 	struct scatterlist *sge;
@@ -90,7 +123,7 @@ static bool walk_msg(struct msg_walk *walk, struct sk_msg *msg)
 			return false;
 
 		n = gift_bytes(&walk->gift, walk->sk, sg_page(sge), sge->offset,
-			       want);
+			       want, !sge_is_kmalloced(msg, sge));
 		if (n <= 0) {
 			walk->err = n ? n : -EAGAIN;
 			return false;
@@ -105,7 +138,7 @@ static bool walk_msg(struct msg_walk *walk, struct sk_msg *msg)
 		sk_msg_iter_var_next(i);
 	} while (i != msg->sg.end && !sg_is_last(sge));
 
-	return walk->left;
+	return walk->left && i == msg->sg.end;
 }
 
 /*
@@ -209,9 +242,10 @@ static int splice_receive_queue(struct sock *sk, struct splice_state *ss)
 /*
  * Which queue is read first.  Bytes that came before the socket was put into
  * the map are in sk_receive_queue, ahead of everything in ingress_msg, and
- * recvmsg() would give them out behind it.  Once a reader has seen that queue
- * empty, what comes there later has no known place among the messages, and
- * the order is recvmsg()'s: ingress_msg first.
+ * recvmsg() would give them out behind it.  Nothing tells how old bytes are; so
+ * until a reader has seen that queue empty they are taken for such, and what
+ * comes there later is read in recvmsg()'s order: ingress_msg first.  Behind a
+ * verdict program that order is always the right one.
  */
 static bool receive_queue_first(struct sock *sk, struct sk_psock *psock)
 {
@@ -220,19 +254,21 @@ static bool receive_queue_first(struct sock *sk, struct sk_psock *psock)
 			set_bit(PSOCK_CAUGHT_UP, &psock->state);
 		return false;
 	}
-	return !test_bit(PSOCK_CAUGHT_UP, &psock->state) ||
-	       sk_psock_queue_empty(psock);
+	return sk_psock_queue_empty(psock) ||
+	       !(test_bit(PSOCK_CAUGHT_UP, &psock->state) ||
+		 sk_psock_has_verdict(psock));
 }
 
 /*
  * Bytes that wait in sk_receive_queue although a verdict program is attached
- * came before accept(), or wait for the parser to see a whole message.  They
- * are the program's to judge: offer them to it, as recvmsg() does.
+ * came before accept() or the program did, or when memory was short, or while
+ * the socket was locked.  They are the program's to judge: offer them to it, as
+ * recvmsg() does.  A parser gets to them later, when the socket isn't locked.
  */
 static void offer_to_verdict(struct sock *sk)
 {
 	if (unlikely(!skb_queue_empty(&sk->sk_receive_queue)))
-		sk->sk_data_ready(sk);
+		READ_ONCE(sk->sk_data_ready)(sk);
 }
 
 /* Returns bytes spliced, 0 for none there, or an error; the socket is locked. */
@@ -295,7 +331,7 @@ static int wait_for_data(struct sock *sk, long *timeo)
 	return ret;
 }
 
-/* A verdict program that left bytes alone isn't called again by itself. */
+/* Nothing promises that a verdict program that was offered bytes is called again. */
 static int wait_for_verdict(struct sock *sk, long *timeo)
 {
 	long nap = min_t(long, *timeo, VERDICT_RETRY);

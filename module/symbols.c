@@ -23,8 +23,12 @@
 
 typedef typeof(((struct proto *)NULL)->recvmsg) recvmsg_t;
 
+/* The ftrace site of a function is behind at most ENDBR, or BTI and a NOP. */
+#define FTRACE_SITE_MAX 16
+
+static unsigned long tcp_splice_read_address __ro_after_init;
 static recvmsg_t recvmsg_base __ro_after_init;
-/* Kernels before 5.13 have one recvmsg for all tcp_bpf_prots. */
+/* NULL on old kernels, which have one recvmsg for all tcp_bpf_prots. */
 static recvmsg_t recvmsg_verdict __ro_after_init;
 
 DEFINE_STATIC_CALL_NULL(rcv_space_adjust, tcp_rcv_space_adjust);
@@ -103,13 +107,26 @@ int __init symbols_resolve(void)
 		return -EEXIST;
 	}
 
-	ret = need_symbol("tcp_bpf_recvmsg", &addr);
+	ret = need_symbol("tcp_splice_read", &tcp_splice_read_address);
+	if (!ret)
+		ret = need_symbol("tcp_bpf_recvmsg", &addr);
 	if (ret)
 		return ret;
 	recvmsg_base = (recvmsg_t)addr;
 	recvmsg_verdict = (recvmsg_t)symbol_address("tcp_bpf_recvmsg_parser");
 
 	return READER_MOVES_COPIED_SEQ ? resolve_called() : 0;
+}
+
+/**
+ * symbols_is_tcp_splice_read - whether an ftrace site is the kernel's own
+ * @ip: the site, as an ftrace callback is told
+ *
+ * ftrace finds functions by name, and any module may have one of that name.
+ */
+bool notrace symbols_is_tcp_splice_read(unsigned long ip)
+{
+	return ip - tcp_splice_read_address < FTRACE_SITE_MAX;
 }
 
 /**
