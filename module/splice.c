@@ -161,15 +161,23 @@ static size_t consume(struct msg_walk *walk, struct sk_psock *psock)
 	return consumed;
 }
 
-/* As the end of tcp_bpf_recvmsg_parser(): make room in the window. */
+/*
+ * As the end of tcp_bpf_recvmsg_parser(): make room in the window.  Behind a
+ * parser, tcp_bpf_strp_read_sock() counts bytes that are still queued as read,
+ * and recvmsg() counts them again.  Don't follow it beyond rcv_nxt: there
+ * tcp_data_ready() sees nothing to read any more, and the stream stalls.
+ */
 static void account_stream(struct sock *sk, u32 own, size_t taken)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
+	u32 seq = tp->copied_seq + own;
 
 	if (!READER_MOVES_COPIED_SEQ || !symbols_sk_has_verdict(sk))
 		return;
 
-	WRITE_ONCE(tp->copied_seq, tp->copied_seq + own);
+	if (after(seq, tp->rcv_nxt))
+		seq = tp->rcv_nxt;
+	WRITE_ONCE(tp->copied_seq, seq);
 	symbols_tcp_rcv_space_adjust(sk);
 	if (taken)
 		symbols_tcp_cleanup_rbuf(sk, taken);
@@ -179,13 +187,11 @@ static void account_stream(struct sock *sk, u32 own, size_t taken)
 static int splice_empty_msg(struct sock *sk, const struct sk_msg *msg,
 			    struct splice_state *ss)
 {
-	const struct tcp_sock *tp = tcp_sk(sk);
-
 	if (!msg->skb || !(TCP_SKB_CB(msg->skb)->tcp_flags & TCPHDR_FIN))
 		return -EFAULT;
 
-	/* The FIN stays queued; its sequence number is taken only once. */
-	if (sk_msg_from_self(msg, sk) && before(tp->copied_seq, tp->rcv_nxt))
+	/* The FIN stays queued; its sequence number is the last there is. */
+	if (sk_msg_from_self(msg, sk))
 		account_stream(sk, 1, 0);
 	ss->eof = true;
 	return 0;
