@@ -15,6 +15,7 @@ import (
 	"math/rand"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,9 +29,14 @@ type copied struct {
 	err error
 }
 
-type received struct {
-	n   int64
-	sum []byte
+// What the sink has got so far.
+type counter struct {
+	n atomic.Int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	c.n.Add(int64(len(p)))
+	return len(p), nil
 }
 
 func listen() net.Listener {
@@ -57,12 +63,12 @@ func accept(listener net.Listener) *net.TCPConn {
 	return conn.(*net.TCPConn)
 }
 
-func sink(listener net.Listener, result chan<- received) {
+func sink(listener net.Listener, delivered *counter, sum chan<- []byte) {
 	conn := accept(listener)
 	defer conn.Close()
 	hash := sha256.New()
-	n, _ := io.Copy(hash, conn)
-	result <- received{n, hash.Sum(nil)}
+	io.Copy(io.MultiWriter(hash, delivered), conn)
+	sum <- hash.Sum(nil)
 }
 
 func proxy(listener, upstream net.Listener, result chan<- copied) {
@@ -89,29 +95,30 @@ func send(listener net.Listener, data []byte) {
 
 func main() {
 	mib := flag.Int("mib", 64, "how much to send")
-	limit := flag.Duration("limit", 2*time.Minute, "give up after this time")
+	limit := flag.Duration("limit", time.Minute, "give up after this time")
 	flag.Parse()
 
 	data := make([]byte, *mib<<20)
 	rand.New(rand.NewSource(1)).Read(data)
-	sum := sha256.Sum256(data)
+	want := sha256.Sum256(data)
 
-	copies, results := make(chan copied, 1), make(chan received, 1)
+	var delivered counter
+	copies, sums := make(chan copied, 1), make(chan []byte, 1)
 	front, back := listen(), listen()
-	go sink(back, results)
+	go sink(back, &delivered, sums)
 	go proxy(front, back, copies)
 	go send(front, data)
 
 	select {
-	case got := <-results:
+	case sum := <-sums:
 		c := <-copies
 		match := "differs"
-		if bytes.Equal(got.sum, sum[:]) {
+		if bytes.Equal(sum, want[:]) {
 			match = "match"
 		}
-		fmt.Printf("delivered=%d sha256=%s n=%d err=%v\n", got.n, match, c.n, c.err)
+		fmt.Printf("delivered=%d sha256=%s n=%d err=%v\n", delivered.n.Load(), match, c.n, c.err)
 	case <-time.After(*limit):
-		fmt.Println("delivered=0 sha256=none n=0 err=hangs")
+		fmt.Printf("delivered=%d sha256=none n=none err=hangs\n", delivered.n.Load())
 		os.Exit(1)
 	}
 }
