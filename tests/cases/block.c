@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * When a reader waits, for how long, and what ends the wait.
+ *
+ * The measure is splice(2) on plain TCP: the socket file's O_NONBLOCK and SO_RCVTIMEO decide, and
+ * SPLICE_F_NONBLOCK and the pipe's O_NONBLOCK speak of the pipe only. read(2) isn't asked about
+ * signals: a blocked read on a sockmap socket answers them with EAGAIN on stock kernels.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "net.h"
+#include "pattern.h"
+#include "take.h"
+
+#define TIMEOUT_MS	200
+#define SLEEP_MS	60	/* long enough to see that a call goes on sleeping */
+#define LATE_MS		1200
+
+static atomic_int handled;
+
+static void count_signal(int sig)
+{
+	(void)sig;
+	handled++;
+}
+
+static void handle(int sig, int flags)
+{
+	struct sigaction sa = { .sa_handler = count_signal, .sa_flags = flags };
+
+	expect(!sigaction(sig, &sa, NULL), "sigaction: %s", strerror(errno));
+}
+
+static void expect_bytes(struct call *c, ssize_t want, const char *event)
+{
+	expect_result(call_end(c, event), want, "the call, after %s", event);
+	pattern_check(c->buf, 0, want, event);
+}
+
+static void nonblock_empty(const struct test *t)
+{
+	struct reader r;
+	struct link l;
+	double begin;
+	char buf[100];
+
+	link_open(&l, t);
+	reader_open(&r, t);
+	set_nonblock(l.rx);
+	begin = now();
+	expect_result(reader_take(&r, l.rx, buf, sizeof(buf)), -EAGAIN, "nothing there");
+	expect(now() - begin < 1, "EAGAIN took %.1f s", now() - begin);
+	link_close(&l);
+}
+
+static void nonblock_data(const struct test *t)
+{
+	struct reader r;
+	struct link l;
+	char buf[1000];
+
+	link_open(&l, t);
+	reader_open(&r, t);
+	set_nonblock(l.rx);
+	send_pattern(l.tx, 0, sizeof(buf), sizeof(buf));
+	await_readable(l.rx);
+	expect_result(reader_take(&r, l.rx, buf, 600), 600, "the first part");
+	pattern_check(buf, 0, 600, "the first part");
+	expect_result(reader_take(&r, l.rx, buf, 600), 400, "the rest");
+	pattern_check(buf, 600, 400, "the rest");
+	expect_result(reader_take(&r, l.rx, buf, 600), -EAGAIN, "after the rest");
+	link_close(&l);
+}
+
+/* More is asked for than is there: what is there comes at once. */
+static void short_count(const struct test *t)
+{
+	struct call c;
+	struct link l;
+
+	link_open(&l, t);
+	send_pattern(l.tx, 0, 1000, 1000);
+	await_readable(l.rx);
+	call_start(&c, t, l.rx, 60000);
+	expect_bytes(&c, 1000, "1000 of 60000 bytes were there");
+	link_close(&l);
+}
+
+static void waits(const struct test *t)
+{
+	struct call c;
+	struct link l;
+
+	link_open(&l, t);
+	call_start_asleep(&c, t, l.rx, 4000);
+	call_expect_asleep(&c, SLEEP_MS);
+	send_pattern(l.tx, 0, 1000, 1000);
+	expect_bytes(&c, 1000, "1000 bytes came");
+	link_close(&l);
+}
+
+/* SPLICE_F_NONBLOCK and the pipe's O_NONBLOCK don't speak of waiting for the socket. */
+static void nonblock_pipe(const struct test *t)
+{
+	const unsigned int *splice_flags = t->b->arg;
+	struct call c;
+	struct link l;
+
+	link_open(&l, t);
+	call_prepare(&c, t, l.rx, 4000);
+	c.r.flags = *splice_flags;
+	if (!*splice_flags)
+		set_nonblock(c.r.pipe[1]);
+	call_run_asleep(&c, t);
+	call_expect_asleep(&c, SLEEP_MS);
+	send_pattern(l.tx, 0, 1000, 1000);
+	expect_bytes(&c, 1000, "1000 bytes came");
+	link_close(&l);
+}
+
+static void timeout(const struct test *t)
+{
+	struct call c;
+	struct link l;
+	double begin;
+
+	link_open(&l, t);
+	set_rcvtimeo(l.rx, TIMEOUT_MS);
+	begin = now();
+	call_start(&c, t, l.rx, 100);
+	expect_result(call_end(&c, "the call began"), -EAGAIN, "SO_RCVTIMEO ran out");
+	expect(now() - begin > (TIMEOUT_MS - 10) / 1000.0, "it came after %.3f s", now() - begin);
+	link_close(&l);
+}
+
+/* Bytes within the time are delivered, and the next call has the whole time again. */
+static void timeout_data(const struct test *t)
+{
+	struct call c;
+	struct link l;
+
+	link_open(&l, t);
+	set_rcvtimeo(l.rx, LATE_MS);
+	call_start_asleep(&c, t, l.rx, 4000);
+	send_pattern(l.tx, 0, 500, 500);
+	expect_bytes(&c, 500, "500 bytes came in time");
+	set_rcvtimeo(l.rx, TIMEOUT_MS);
+	call_start(&c, t, l.rx, 100);
+	expect_result(call_end(&c, "the second call began"), -EAGAIN, "SO_RCVTIMEO ran out");
+	link_close(&l);
+}
+
+static void signalled(const struct test *t, int sa_flags, int timeo_ms, struct link *l,
+		      struct call *c)
+{
+	handle(SIGUSR1, sa_flags);
+	link_open(l, t);
+	if (timeo_ms)
+		set_rcvtimeo(l->rx, timeo_ms);
+	call_start_asleep(c, t, l->rx, 4000);
+	pthread_kill(c->thread, SIGUSR1);
+}
+
+static void signal_interrupts(const struct test *t)
+{
+	struct call c;
+	struct link l;
+
+	signalled(t, 0, 0, &l, &c);
+	expect_result(call_end(&c, "the signal"), -EINTR, "a handler without SA_RESTART");
+	expect(handled == 1, "handler called %d times", handled);
+	link_close(&l);
+}
+
+static void signal_restarts(const struct test *t)
+{
+	struct call c;
+	struct link l;
+
+	signalled(t, SA_RESTART, 0, &l, &c);
+	call_expect_asleep(&c, SLEEP_MS);
+	expect(handled == 1, "handler called %d times", handled);
+	send_pattern(l.tx, 0, 1000, 1000);
+	expect_bytes(&c, 1000, "the signal and 1000 bytes");
+	link_close(&l);
+}
+
+/* sock_intr_errno(): with a timeout there is no restart, SA_RESTART or not. */
+static void signal_timeout(const struct test *t)
+{
+	struct call c;
+	struct link l;
+
+	signalled(t, SA_RESTART, LATE_MS, &l, &c);
+	expect_result(call_end(&c, "the signal"), -EINTR, "SA_RESTART with SO_RCVTIMEO");
+	link_close(&l);
+}
+
+/* A signal that is already there doesn't keep a reader from bytes that are. */
+static void signal_after_data(const struct test *t)
+{
+	struct call c;
+	struct link l;
+
+	signalled(t, 0, 0, &l, &c);
+	expect_result(call_end(&c, "the signal"), -EINTR, "a handler without SA_RESTART");
+	send_pattern(l.tx, 0, 1000, 1000);
+	await_readable(l.rx);
+	call_start(&c, t, l.rx, 4000);
+	expect_bytes(&c, 1000, "the interrupted call was made again");
+	link_close(&l);
+}
+
+/* A process, asleep in its call, that wants 1000 bytes and exits with 0 when they are right. */
+static pid_t fork_reader(const struct test *t, int fd)
+{
+	double end = now() + PATIENCE_MS / 1000.0;
+	struct reader r;
+	char buf[4000];
+	pid_t pid = fork();
+
+	if (!pid) {
+		reader_open(&r, t);
+		expect_result(reader_take(&r, fd, buf, sizeof(buf)), 1000, "the child's call");
+		pattern_check(buf, 0, 1000, "the child's call");
+		_exit(0);
+	}
+	while (!taking(t, pid)) {
+		expect(now() < end, "the child's call did not go to sleep");
+		sleep_ms(1);
+	}
+	return pid;
+}
+
+/* SIGSTOP and SIGCONT have no handler: the call goes on as if nothing had been. */
+static void stop_continue(const struct test *t)
+{
+	struct link l;
+	pid_t pid;
+	int status;
+
+	link_open(&l, t);
+	pid = fork_reader(t, l.rx);
+	kill(pid, SIGSTOP);
+	expect(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status), "it didn't stop");
+	kill(pid, SIGCONT);
+	sleep_ms(SLEEP_MS);
+	expect(!waitpid(pid, &status, WNOHANG), "it didn't go on waiting");
+	send_pattern(l.tx, 0, 1000, 1000);
+	expect(waitpid(pid, &status, 0) == pid && WIFEXITED(status), "it didn't exit");
+	expect(!WEXITSTATUS(status), "the stopped reader failed");
+	link_close(&l);
+}
+
+static void killed(const struct test *t)
+{
+	struct link l;
+	double begin;
+	pid_t pid;
+
+	link_open(&l, t);
+	pid = fork_reader(t, l.rx);
+	begin = now();
+	kill(pid, SIGKILL);
+	expect(waitpid(pid, NULL, 0) == pid, "waitpid: %s", strerror(errno));
+	expect(now() - begin < 1, "SIGKILL took %.1f s", now() - begin);
+	link_close(&l);
+}
+
+#define BLOCK(fn, text, ...) { .group = "block", .name = text, .run = fn, .modes = ALL_MODES, \
+	__VA_ARGS__ }
+#define SPLICE_FLAGS(flags) .arg = &(const unsigned int){ flags }
+
+static const struct behaviour behaviours[] = {
+	BLOCK(nonblock_empty, "nonblock-empty", .flags = ASK_READ),
+	BLOCK(nonblock_data, "nonblock-data", .flags = ASK_READ),
+	BLOCK(short_count, "short-count", .flags = ASK_READ),
+	BLOCK(waits, "waits", .flags = ASK_READ),
+	BLOCK(nonblock_pipe, "splice-f-nonblock", SPLICE_FLAGS(SPLICE_F_NONBLOCK)),
+	BLOCK(nonblock_pipe, "nonblocking-pipe", SPLICE_FLAGS(0)),
+	BLOCK(timeout, "timeout", .flags = ASK_READ),
+	BLOCK(timeout_data, "timeout-data", .flags = ASK_READ),
+	BLOCK(signal_interrupts, "signal-interrupts"),
+	BLOCK(signal_restarts, "signal-restarts"),
+	BLOCK(signal_timeout, "signal-timeout"),
+	BLOCK(signal_after_data, "signal-then-data"),
+	BLOCK(stop_continue, "stop-continue", .limit = 3),
+	BLOCK(killed, "killed", .flags = ASK_READ, .limit = 3),
+};
+
+const struct suite block_suite = SUITE(behaviours);

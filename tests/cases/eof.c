@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The end of a connection: FIN, RST, shutdown, close, seen by a reader that comes before it,
+ * after it, and with bytes still queued. On a stock kernel this is where splice(2) loses data
+ * without a word: it reports 0 with everything still in the psock.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net.h"
+#include "pattern.h"
+#include "take.h"
+
+#define BYTES 20000
+
+struct scene {
+	struct link l;
+	struct reader r;
+	char buf[BYTES];
+};
+
+static struct scene *open_scene(const struct test *t)
+{
+	static struct scene s;
+
+	link_open(&s.l, t);
+	reader_open(&s.r, t);
+	/* Nothing here should wait for long: a wait for what never comes ends in EAGAIN. */
+	set_rcvtimeo(s.l.rx, PATIENCE_MS);
+	return &s;
+}
+
+static ssize_t take(struct scene *s)
+{
+	return reader_take(&s->r, s->l.rx, s->buf, sizeof(s->buf));
+}
+
+static void expect_stream(struct scene *s, size_t size)
+{
+	for (size_t got = 0; got < size; ) {
+		ssize_t n = take(s);
+
+		expect(n > 0, "%zu of %zu bytes, then %s", got, size, result_name(n));
+		pattern_check(s->buf, got, n, "before the end");
+		got += n;
+	}
+}
+
+static void expect_eof(struct scene *s)
+{
+	expect_result(take(s), 0, "end of file");
+	expect_result(take(s), 0, "end of file, asked again");
+}
+
+/* What ends the stream, behind `sent` bytes. */
+static void end_fin(struct scene *s, size_t sent)
+{
+	link_finish(&s->l, sent);
+}
+
+static void end_close(struct scene *s, size_t sent)
+{
+	link_finish(&s->l, sent);
+	close(s->l.peer);
+}
+
+static void end_shut_rd(struct scene *s, size_t sent)
+{
+	if (sent)
+		await_readable(s->l.rx);
+	expect(!shutdown(s->l.rx, SHUT_RD), "shutdown: %s", strerror(errno));
+}
+
+static void end_reset(struct scene *s, size_t sent)
+{
+	if (sent)
+		await_readable(s->l.rx);
+	reset(s->l.peer);
+}
+
+struct ending {
+	void (*end)(struct scene *s, size_t sent);
+	size_t sent;
+	ssize_t result;		/* of the first call that finds no bytes */
+};
+
+static void ends(const struct test *t)
+{
+	const struct ending *e = t->b->arg;
+	struct scene *s = open_scene(t);
+
+	if (e->sent)
+		send_pattern(s->l.tx, 0, e->sent, 4000);
+	e->end(s, e->sent);
+	expect_stream(s, e->sent);
+	if (e->result)
+		expect_result(take(s), e->result, "the end");
+	expect_eof(s);
+}
+
+static void ends_blocked(const struct test *t)
+{
+	const struct ending *e = t->b->arg;
+	struct scene *s = open_scene(t);
+	struct call c;
+
+	set_rcvtimeo(s->l.rx, 0);
+	call_start_asleep(&c, t, s->l.rx, 1000);
+	e->end(s, 0);
+	expect_result(call_end(&c, "the end"), e->result, "the blocked call");
+	expect_eof(s);
+}
+
+/* FIN while nobody reads, then one call per byte: none may be taken for the end. */
+static void bytewise(const struct test *t)
+{
+	struct scene *s = open_scene(t);
+
+	send_pattern(s->l.tx, 0, 50, 50);
+	link_finish(&s->l, 50);
+	for (int i = 0; i < 50; i++) {
+		expect_result(reader_take(&s->r, s->l.rx, s->buf, 1), 1, "byte %d", i);
+		pattern_check(s->buf, i, 1, "byte by byte");
+	}
+	expect_eof(s);
+}
+
+/* The other direction of a connection goes on after this one has ended. */
+static void half_closed(const struct test *t)
+{
+	struct scene *s = open_scene(t);
+	struct reader r;
+
+	send_pattern(s->l.tx, 0, 1000, 1000);
+	link_finish(&s->l, 1000);
+	expect_stream(s, 1000);
+	expect_eof(s);
+	reader_open(&r, t);
+	set_nonblock(s->l.peer);
+	send_pattern(s->l.rx, 0, 5000, 1000);
+	receive(&r, s->l.peer, 0, 5000, 4096);
+}
+
+/* connect(AF_UNSPEC) resets the connection; after that it is a socket that was never connected. */
+static void disconnected(const struct test *t)
+{
+	struct sockaddr unspec = { .sa_family = AF_UNSPEC };
+	struct scene *s = open_scene(t);
+
+	expect(!connect(s->l.rx, &unspec, sizeof(unspec)), "disconnect: %s", strerror(errno));
+	expect_result(take(s), -ECONNRESET, "the disconnected connection");
+	expect_result(take(s), -ENOTCONN, "a disconnected socket");
+}
+
+/* A listening socket may be in a map too. It has no peer, hence no name in our library's. */
+static void listening(const struct test *t)
+{
+	struct reader r;
+	char buf[10];
+	int fd = tcp_listen(t->family);
+
+	if (t->mode != MODE_PLAIN)
+		bare_sockmap_insert(fd);
+	reader_open(&r, t);
+	set_nonblock(fd);
+	expect_result(reader_take(&r, fd, buf, sizeof(buf)), -ENOTCONN, "a listening socket");
+}
+
+/*
+ * read(2) is asked where the bytes are at stake. Where a blocked reader or an errno is, the
+ * measure is splice on plain TCP, because stock recvmsg often answers EAGAIN there.
+ */
+#define ENDS(text, ...) { .group = "eof", .name = text, .run = ends, .modes = ALL_MODES, \
+	.flags = ASK_READ, .arg = &(const struct ending){ __VA_ARGS__ } }
+#define ENDS_BLOCKED(text, ...) { .group = "eof", .name = text, .run = ends_blocked, \
+	.modes = ALL_MODES, .arg = &(const struct ending){ __VA_ARGS__ } }
+#define EOF_CASE(fn, text, ...) { .group = "eof", .name = text, .run = fn, __VA_ARGS__ }
+
+static const struct behaviour behaviours[] = {
+	ENDS("fin", end_fin, 0, 0),
+	ENDS("data-fin", end_fin, BYTES, 0),
+	ENDS("byte-fin", end_fin, 1, 0),
+	ENDS_BLOCKED("fin-blocked", end_fin, 0, 0),
+	ENDS("close", end_close, 0, 0),
+	ENDS("data-close", end_close, BYTES, 0),
+	ENDS("shut-rd", end_shut_rd, 0, 0),
+	ENDS("data-shut-rd", end_shut_rd, 4000, 0),
+	ENDS_BLOCKED("shut-rd-blocked", end_shut_rd, 0, 0),
+	ENDS("reset", end_reset, 0, -ECONNRESET),
+	ENDS("data-reset", end_reset, 4000, -ECONNRESET),
+	ENDS_BLOCKED("reset-blocked", end_reset, 0, -ECONNRESET),
+	EOF_CASE(bytewise, "bytewise", .modes = ALL_MODES, .flags = ASK_READ),
+	EOF_CASE(half_closed, "half-closed", .modes = ALL_MODES & ~BIT(MODE_SKB_REDIRECT),
+		 .flags = ASK_READ),
+	EOF_CASE(disconnected, "disconnected", .modes = ALL_MODES),
+	EOF_CASE(listening, "listening", .modes = BIT(MODE_MSG_INGRESS) | BIT(MODE_PLAIN)),
+};
+
+const struct suite eof_suite = SUITE(behaviours);

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The module as a file and as it is loaded, through the system calls themselves: how long the
+ * unload takes and the errno of a refused load are what the tests ask for, and no modprobe may
+ * retry or explain them away.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "ko.h"
+#include "test.h"
+
+/* Seconds. Unhooking waits for RCU tasks more than once, whose polling alone takes 0.5 s. */
+#define UNLOAD_LIMIT	5.0
+
+static const char *ko_path(void)
+{
+	const char *path = getenv("SOCKMAP_SPLICE_KO");
+
+	return path ? path : "/module/" KO_NAME ".ko";
+}
+
+bool ko_loaded(void)
+{
+	return !access("/sys/module/" KO_NAME, F_OK);
+}
+
+int ko_load(const char *params)
+{
+	int fd = open(ko_path(), O_RDONLY | O_CLOEXEC);
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (syscall(__NR_finit_module, fd, params, 0))
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+int ko_unload(void)
+{
+	return syscall(__NR_delete_module, KO_NAME, O_NONBLOCK) ? -errno : 0;
+}
+
+void ko_need(void)
+{
+	int err;
+
+	if (access(ko_path(), R_OK))
+		skip("no module file %s", ko_path());
+	err = ko_loaded() ? 0 : ko_load("");
+	expect_result(err, 0, "load");
+}
+
+double ko_unload_in_time(void)
+{
+	double begin = now(), took;
+
+	expect_result(ko_unload(), 0, "unload");
+	took = now() - begin;
+	expect(took < UNLOAD_LIMIT, "the unload took %.1f s", took);
+	expect(!ko_loaded(), "still there after the unload");
+	return took;
+}
+
+int ko_restore(bool loaded)
+{
+	return loaded ? ko_load("") : ko_unload();
+}
+
+static void parameter_path(char *path, size_t size, const char *name)
+{
+	snprintf(path, size, "/sys/module/" KO_NAME "/parameters/%s", name);
+}
+
+long long ko_parameter(const char *name)
+{
+	char path[128], text[64];
+	long long value;
+	FILE *f;
+
+	parameter_path(path, sizeof(path), name);
+	f = fopen(path, "r");
+	if (!f)
+		return -errno;
+	if (!fgets(text, sizeof(text), f))
+		value = -EIO;
+	else if (text[0] == 'Y' || text[0] == 'N')
+		value = text[0] == 'Y';
+	else
+		value = strtoll(text, NULL, 10);
+	fclose(f);
+	return value;
+}
+
+int ko_set_parameter(const char *name, const char *value)
+{
+	char path[128];
+	int fd, err = 0;
+
+	parameter_path(path, sizeof(path), name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, value, strlen(value)) < 0)
+		err = -errno;
+	close(fd);
+	return err;
+}

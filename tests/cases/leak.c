@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory after many connections, by read(2) and by splice(2).
+ *
+ * Each round leaves something behind on purpose: bytes queued in the socket and bytes in the
+ * pipe when both are closed. The free memory of a small guest wanders by itself, so what read
+ * costs is measured in the same process just before, and splice may cost TOLERANCE_KB more. A
+ * leak of the pages or of the messages of a round would come to ten times that. Sockets have to
+ * come back exactly, and their memory but for what each CPU may keep of it.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "net.h"
+#include "pipe_io.h"
+#include "take.h"
+
+#define WARM_UP		4
+#define ROUNDS		60
+#define PIECES		8
+#define PIECE		20000
+#define CHUNK		1000
+#define ABANDONED	60000
+#define GIVE_UP_MS	200
+#define TOLERANCE_KB	2048
+#define MEM_PAGES	256	/* per CPU: SK_MEMORY_PCPU_RESERVE, which a CPU may keep */
+
+static long number_after(const char *path, const char *line_start, const char *key)
+{
+	char line[256];
+	long value = -1;
+	FILE *f = fopen(path, "r");
+
+	expect(f, "%s is missing", path);
+	while (fgets(line, sizeof(line), f)) {
+		bool right_line = !strncmp(line, line_start, strlen(line_start));
+		const char *at = right_line ? strstr(line, key) : NULL;
+
+		if (at)
+			sscanf(at + strlen(key), "%ld", &value);
+	}
+	fclose(f);
+	expect(value >= 0, "%s has no %s", path, key);
+	return value;
+}
+
+static long sockets(void)
+{
+	return number_after("/proc/net/sockstat", "TCP:", " alloc ");
+}
+
+static long socket_pages(void)
+{
+	return number_after("/proc/net/sockstat", "TCP:", " mem ");
+}
+
+/* What is free when the kernel has done what it does behind our back: the best of a second. */
+static long free_kb(void)
+{
+	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
+	long best = 0;
+
+	if (fd < 0 || write(fd, "3", 1) != 1)
+		note("drop_caches: not written");
+	close(fd);
+	for (int i = 0; i < 20; i++) {
+		long kb = number_after("/proc/meminfo", "MemFree:", ":");
+
+		best = kb > best ? kb : best;
+		sleep_ms(50);
+	}
+	return best;
+}
+
+/* Takes a piece, or gives up: stock stream_parsers stall, and this isn't about that. */
+static void take_piece(struct reader *r, int fd)
+{
+	char buf[16384];
+	size_t got = 0;
+
+	while (got < PIECE && readable_within(fd, GIVE_UP_MS)) {
+		ssize_t n = reader_take(r, fd, buf, sizeof(buf));
+
+		expect(n > 0 || n == -EAGAIN, "taking a piece: %s", result_name(n));
+		if (n < 0)
+			break;
+		got += n;
+	}
+}
+
+static void one_round(const struct test *t, struct sockmap *map)
+{
+	struct reader r;
+	struct pipe p;
+	struct link l;
+
+	link_open_in(&l, t, map);
+	set_nonblock(l.rx);
+	set_nodelay(l.tx);
+	reader_open(&r, t);
+	pipe_open(&p, 0);
+	for (int i = 0; i < PIECES; i++) {
+		send_pattern(l.tx, 0, PIECE, CHUNK);
+		take_piece(&r, l.rx);
+	}
+	send_pattern(l.tx, 0, ABANDONED, CHUNK);
+	if (!t->use_read)
+		splice_to(l.rx, p.wr, ABANDONED / 2, SPLICE_F_NONBLOCK);
+	link_close(&l);
+	pipe_close(&p);
+	reader_close(&r);
+}
+
+static void await_sockets(long before, long pages_before)
+{
+	long allowed = pages_before + MEM_PAGES * sysconf(_SC_NPROCESSORS_ONLN);
+	double end = now() + 3;
+
+	while (sockets() > before || socket_pages() > allowed) {
+		expect(now() < end, "%ld sockets, %ld pages of socket memory; before: %ld, %ld",
+		       sockets(), socket_pages(), before, pages_before);
+		sleep_ms(20);
+	}
+}
+
+/* Kilobytes that ROUNDS rounds cost. */
+static long cost(struct test t, struct sockmap *map, bool use_read)
+{
+	long before, sockets_before = sockets(), pages_before = socket_pages();
+
+	t.use_read = use_read;
+	for (int i = 0; i < WARM_UP; i++)
+		one_round(&t, map);
+	await_sockets(sockets_before, pages_before);
+	before = free_kb();
+	for (int i = 0; i < ROUNDS; i++)
+		one_round(&t, map);
+	await_sockets(sockets_before, pages_before);
+	return before - free_kb();
+}
+
+static void memory(const struct test *t)
+{
+	struct sockmap *map = t->mode == MODE_PLAIN ? NULL : sockmap_open(t->mode);
+	long by_read, by_splice;
+
+	expect(map || t->mode == MODE_PLAIN, "sockmap_open: %s", strerror(errno));
+	by_read = cost(*t, map, true);
+	by_splice = cost(*t, map, false);
+	note("%d rounds: read(2) cost %ld KiB, splice %ld KiB", ROUNDS, by_read, by_splice);
+	expect(by_splice < TOLERANCE_KB || by_splice - by_read < TOLERANCE_KB,
+	       "splice cost %ld KiB, read %ld KiB", by_splice, by_read);
+}
+
+static const struct behaviour behaviours[] = {
+	{ .group = "leak", .name = "memory", .run = memory, .modes = ALL_MODES, .flags = V4_ONLY,
+	  .limit = 60 },
+};
+
+const struct suite leak_suite = SUITE(behaviours);

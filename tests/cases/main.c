@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The runner: makes the cases out of the tables, runs those whose names match, reports in KTAP.
+ *
+ * The rule is differential. A case that read(2) can be asked for runs with read(2) first: splice
+ * has to deliver whatever read delivers on this kernel. Where read(2) itself fails, a splice
+ * that works is a pass with a remark, and one that fails is reported as a skip with read's
+ * reason, so that a stock kernel's defects are neither ours nor hidden. The kernel log is judged
+ * in the same way: a splat counts when the control run didn't give it.
+ *
+ * Behind a stream_parser, stock kernels lose the wake-up of a stream now and then, whoever
+ * reads. One good control run proves nothing there, so a failing case has the control run again
+ * a few times, and the report says how many of those failed.
+ *
+ * `plain` (ordinary TCP) gets no such allowance: there a failure means that the test is wrong.
+ */
+#define _GNU_SOURCE
+#include <fnmatch.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "run.h"
+
+#define CASE_NAME	128
+#define SLOW_SECONDS	3
+#define SPLAT_TRIES	3	/* control runs asked before a splat is called ours */
+#define PARSER_TRIES	6	/* and before a failure behind a parser is */
+
+static const struct suite *const suites[] = {
+	&stream_suite, &block_suite, &eof_suite, &pipe_suite, &data_suite, &poll_suite,
+	&share_suite, &map_suite, &other_suite, &uring_suite, &module_suite, &unload_suite,
+	&leak_suite,
+};
+
+static const int families[] = { AF_INET, AF_INET6 };
+
+static struct {
+	bool list, watch_log, times;
+	char **globs;
+	int nr_globs;
+	int number, passed, failed, skipped;
+} runner;
+
+static const char *mode_name(int mode)
+{
+	return mode == MODE_PLAIN ? "plain" : sockmap_mode_name(mode);
+}
+
+static void case_name(const struct test *t, char *name)
+{
+	const struct behaviour *b = t->b;
+
+	if (!b->modes)
+		snprintf(name, CASE_NAME, "%s/%s", b->group, b->name);
+	else
+		snprintf(name, CASE_NAME, "%s/%s/%s/%s", b->group, mode_name(t->mode),
+			 t->family == AF_INET ? "v4" : "v6", b->name);
+}
+
+static bool wanted(const char *name)
+{
+	for (int i = 0; i < runner.nr_globs; i++)
+		if (!strcmp(runner.globs[i], name) || !fnmatch(runner.globs[i], name, 0))
+			return true;
+	return !runner.nr_globs;
+}
+
+/* Every line of what a run said, as diagnostics under a heading. */
+static void print_said(const char *heading, char *said)
+{
+	for (char *line = strtok(said, "\n"); line; line = strtok(NULL, "\n"))
+		printf("# %s: %s\n", heading, line);
+}
+
+static void report(const char *name, enum verdict verdict, const char *skip_reason)
+{
+	static const char *const words[] = { "ok", "not ok", "ok" };
+	int *const counters[] = { &runner.passed, &runner.failed, &runner.skipped };
+
+	++*counters[verdict];
+	printf("%s %d %s", words[verdict], runner.number, name);
+	if (verdict == SKIPPED)
+		printf(" # SKIP %s", skip_reason);
+	printf("\n");
+	fflush(stdout);
+}
+
+/* A splat may be rare, or come late: ask the control again before it is called ours. */
+static bool control_splats_too(struct test *t, const char *splat)
+{
+	struct outcome again;
+	bool found = false;
+
+	if (!(t->b->flags & ASK_READ))
+		return false;
+	t->use_read = true;
+	for (int i = 0; i < SPLAT_TRIES && !found; i++) {
+		run_child(t, true, true, &again);
+		found = splats_have(&again.splats, splat);
+	}
+	t->use_read = false;
+	return found;
+}
+
+static bool judge_splats(struct test *t, struct outcome *splice, const struct outcome *control)
+{
+	bool clean = true;
+
+	for (size_t i = 0; i < control->splats.count; i++)
+		if (!splats_have(&splice->splats, control->splats.name[i]))
+			printf("# kernel splat, read(2) alone gives it: %s\n",
+			       control->splats.name[i]);
+	for (size_t i = 0; i < splice->splats.count; i++) {
+		const char *splat = splice->splats.name[i];
+
+		if (splats_have(&control->splats, splat) || control_splats_too(t, splat)) {
+			printf("# kernel splat, read(2) gives it too: %s\n", splat);
+			continue;
+		}
+		printf("# kernel splat: %s\n", splat);
+		clean = false;
+	}
+	return clean;
+}
+
+static void judge(struct test *t, const char *name, struct outcome *splice,
+		  struct outcome *control)
+{
+	const char *reason = outcome_reason(splice), *why = outcome_reason(control);
+	bool control_failed = control->verdict == FAILED, clean;
+	char skip_reason[700];
+
+	clean = judge_splats(t, splice, control);
+	print_said("said", splice->said);
+	if (runner.times || splice->seconds > SLOW_SECONDS)
+		printf("# took %.2f s, the control %.2f s\n", splice->seconds, control->seconds);
+	if (control_failed) {
+		print_said("control said", control->said);
+		printf("# control (read): %s\n", why);
+	}
+	if (splice->verdict == FAILED)
+		printf("# failed: %s\n", reason);
+
+	if (!clean || (control_failed && t->mode == MODE_PLAIN)) {
+		report(name, FAILED, NULL);
+	} else if (splice->verdict == FAILED && control_failed) {
+		snprintf(skip_reason, sizeof(skip_reason), "read(2) fails here too: %s", why);
+		report(name, SKIPPED, skip_reason);
+	} else {
+		report(name, splice->verdict, reason);
+	}
+}
+
+/* Leaves the last failing control run, or the last one, in `control`. */
+static void ask_again(struct test *t, struct outcome *control)
+{
+	static struct outcome again;
+	int failed = 0;
+
+	t->use_read = true;
+	for (int i = 0; i < PARSER_TRIES; i++) {
+		run_child(t, runner.watch_log, false, &again);
+		failed += again.verdict == FAILED;
+		if (!i || again.verdict == FAILED)
+			*control = again;
+	}
+	t->use_read = false;
+	printf("# control asked again: %d of %d runs failed\n", failed, PARSER_TRIES);
+}
+
+static void run_case(struct test *t, const char *name)
+{
+	static struct outcome splice, control;
+
+	memset(&control, 0, sizeof(control));
+	if (t->b->flags & ASK_READ) {
+		t->use_read = true;
+		run_child(t, runner.watch_log, false, &control);
+	}
+	t->use_read = false;
+	run_child(t, runner.watch_log, false, &splice);
+	if (t->b->flags & ASK_READ && t->mode == MODE_SKB_PARSER && splice.verdict == FAILED &&
+	    control.verdict == PASSED)
+		ask_again(t, &control);
+	judge(t, name, &splice, &control);
+}
+
+/* Calls back for each mode and family of a behaviour, or once when it is about none. */
+static void each_variant(const struct behaviour *b, void (*visit)(struct test *, const char *))
+{
+	struct test t = { .b = b, .mode = MODE_PLAIN, .family = AF_INET };
+	char name[CASE_NAME];
+
+	for (t.mode = 0; t.mode <= MODE_PLAIN; t.mode++) {
+		if (b->modes ? !(b->modes & BIT(t.mode)) : t.mode != MODE_PLAIN)
+			continue;
+		for (size_t i = 0; i < 2; i++) {
+			t.family = families[i];
+			if (i && (!b->modes || b->flags & V4_ONLY))
+				continue;
+			case_name(&t, name);
+			if (wanted(name))
+				visit(&t, name);
+		}
+	}
+}
+
+static void each_case(void (*visit)(struct test *, const char *))
+{
+	for (size_t i = 0; i < sizeof(suites) / sizeof(suites[0]); i++)
+		for (size_t j = 0; j < suites[i]->count; j++)
+			each_variant(&suites[i]->behaviours[j], visit);
+}
+
+static void count_case(struct test *t, const char *name)
+{
+	(void)t;
+	(void)name;
+	runner.number++;
+}
+
+static void list_case(struct test *t, const char *name)
+{
+	(void)t;
+	puts(name);
+}
+
+static void visit_case(struct test *t, const char *name)
+{
+	runner.number++;
+	run_case(t, name);
+}
+
+static void usage(void)
+{
+	fprintf(stderr, "usage: cases [--list] [--kernel-log] [--times] [GLOB...]\n");
+	exit(2);
+}
+
+static void parse(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "list", no_argument, NULL, 'l' },
+		{ "kernel-log", no_argument, NULL, 'k' },
+		{ "times", no_argument, NULL, 't' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (opt == 'l')
+			runner.list = true;
+		else if (opt == 'k')
+			runner.watch_log = true;
+		else if (opt == 't')
+			runner.times = true;
+		else
+			usage();
+	}
+	runner.globs = argv + optind;
+	runner.nr_globs = argc - optind;
+}
+
+int main(int argc, char **argv)
+{
+	parse(argc, argv);
+	if (runner.list) {
+		each_case(list_case);
+		return 0;
+	}
+	each_case(count_case);
+	if (!runner.number) {
+		fprintf(stderr, "cases: no case matches\n");
+		return 2;
+	}
+	if (runner.watch_log)
+		kmsg_open();
+	printf("KTAP version 1\n1..%d\n", runner.number);
+	runner.number = 0;
+	each_case(visit_case);
+	printf("# passed %d, failed %d, skipped %d\n", runner.passed, runner.failed,
+	       runner.skipped);
+	return runner.failed ? 1 : 0;
+}

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The module itself: loading, refusing to load, its parameters, and other users of ftrace on the
+ * same function. Each case leaves the module as it likes; the runner puts it back.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ko.h"
+#include "net.h"
+#include "take.h"
+
+#define STREAM		262144
+#define TRACEFS		"/sys/kernel/tracing"
+#define FTRACE_ENABLED	"/proc/sys/kernel/ftrace_enabled"
+
+static int write_file(const char *path, int flags, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC | flags), err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+/* Opens the kernel log at its end. */
+static int log_open(void)
+{
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		skip("/dev/kmsg: %s", strerror(errno));
+	lseek(fd, 0, SEEK_END);
+	return fd;
+}
+
+static bool log_has(int fd, const char *text)
+{
+	char record[8192];
+	bool found = false;
+	ssize_t n;
+
+	while ((n = read(fd, record, sizeof(record) - 1)) > 0) {
+		record[n] = '\0';
+		found |= strstr(record, text) != NULL;
+	}
+	return found;
+}
+
+static void stream(const struct test *t, size_t size)
+{
+	struct sender s;
+	struct reader r;
+	struct link l;
+
+	link_open(&l, t);
+	set_nonblock(l.rx);
+	reader_open(&r, t);
+	sender_start(&s, l.tx, 0, size, 8192);
+	receive_all(&r, l.rx, 0, size, 65536);
+	sender_join(&s);
+	link_close(&l);
+}
+
+/* A stream in the simplest mode: is splice served now? */
+static void expect_served(void)
+{
+	stream(&(const struct test){ .mode = MODE_MSG_INGRESS, .family = AF_INET }, 20000);
+}
+
+static void expect_not_served(void)
+{
+	const struct test t = { .mode = MODE_MSG_INGRESS, .family = AF_INET };
+	struct reader r;
+	struct link l;
+	char buf[10];
+
+	link_open(&l, &t);
+	set_nonblock(l.rx);
+	reader_open(&r, &t);
+	send_pattern(l.tx, 0, 10, 10);
+	await_readable(l.rx);
+	expect_result(reader_take(&r, l.rx, buf, sizeof(buf)), -EAGAIN, "the kernel's own splice");
+	link_close(&l);
+}
+
+static void load_unload(const struct test *t)
+{
+	int log = log_open();
+
+	(void)t;
+	ko_need();
+	for (int i = 0; i < 5; i++) {
+		expect_served();
+		ko_unload_in_time();
+		expect_not_served();
+		expect(log_has(log, KO_NAME ": unloaded, "), "round %d: no word on unload", i);
+		expect_result(ko_load(""), 0, "load");
+		expect(log_has(log, KO_NAME ": serving "), "round %d: no word on load", i);
+	}
+}
+
+static void second_load(const struct test *t)
+{
+	(void)t;
+	ko_need();
+	expect_result(ko_load(""), -EEXIST, "a second load");
+	expect_served();
+}
+
+static void parameter_at_load(const struct test *t)
+{
+	long long copy;
+
+	(void)t;
+	ko_need();
+	ko_unload_in_time();
+	expect_result(ko_load("copy=1"), 0, "load with copy=1");
+	copy = ko_parameter("copy");
+	expect(copy == 1, "copy is %lld", copy);
+	ko_unload_in_time();
+	expect_result(ko_load("copy=perhaps"), -EINVAL, "load with a bad value");
+	expect(!ko_loaded(), "loaded with a bad value");
+}
+
+/* PERMANENT: nobody can switch the fix off without taking the module out. */
+static void ftrace_stays_on(const struct test *t)
+{
+	int err;
+
+	(void)t;
+	ko_need();
+	err = write_file(FTRACE_ENABLED, 0, "0");
+	if (!err)
+		write_file(FTRACE_ENABLED, 0, "1");
+	expect_result(err, -EBUSY, "kernel.ftrace_enabled=0 while loaded");
+	expect_served();
+}
+
+/* With ftrace switched off before, the module says so, and leaves nothing behind. */
+static void refused(const struct test *t)
+{
+	int log = log_open(), err;
+
+	(void)t;
+	ko_need();
+	ko_unload_in_time();
+	err = write_file(FTRACE_ENABLED, 0, "0");
+	if (err)
+		skip("kernel.ftrace_enabled=0: %s", result_name(err));
+	err = ko_load("");
+	write_file(FTRACE_ENABLED, 0, "1");
+	expect(err, "loaded with kernel.ftrace_enabled=0");
+	expect(!ko_loaded(), "refused (%s) and yet there", result_name(err));
+	expect(log_has(log, KO_NAME ": "), "refused (%s) without a word", result_name(err));
+	expect_not_served();
+	expect_result(ko_load(""), 0, "load with ftrace on again");
+	expect_served();
+}
+
+static void expect_mode(const char *name, mode_t want)
+{
+	char path[128];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/sys/module/" KO_NAME "/parameters/%s", name);
+	expect(!stat(path, &st), "%s: %s", path, strerror(errno));
+	expect((st.st_mode & 0777) == want, "%s has mode %o, expected %o", name,
+	       st.st_mode & 0777, want);
+}
+
+static void parameters(const struct test *t)
+{
+	(void)t;
+	ko_need();
+	expect_mode("copy", 0644);
+	expect_mode("bytes_gifted", 0444);
+	expect_mode("bytes_copied", 0444);
+	ko_unload_in_time();
+	expect_result(ko_load(""), 0, "load");
+	expect_result(ko_parameter("copy"), 0, "copy");
+	expect_result(ko_parameter("bytes_gifted"), 0, "bytes_gifted after loading");
+	expect_result(ko_parameter("bytes_copied"), 0, "bytes_copied after loading");
+}
+
+static void copies(const struct test *t)
+{
+	ko_need();
+	ko_unload_in_time();
+	expect_result(ko_load(""), 0, "load");
+	expect_result(ko_set_parameter("copy", "1"), 0, "copy=1");
+	stream(t, STREAM);
+	expect_result(ko_parameter("bytes_copied"), STREAM, "bytes_copied");
+	expect_result(ko_parameter("bytes_gifted"), 0, "bytes_gifted");
+}
+
+/* Every byte is counted as one or the other; the pages of an sk_msg can all be shared. */
+static void zero_copy(const struct test *t)
+{
+	long long gifted, copied;
+
+	ko_need();
+	ko_unload_in_time();
+	expect_result(ko_load(""), 0, "load");
+	stream(t, STREAM);
+	gifted = ko_parameter("bytes_gifted");
+	copied = ko_parameter("bytes_copied");
+	note("%lld bytes gifted, %lld copied", gifted, copied);
+	expect_result(gifted + copied, STREAM, "bytes gifted and copied");
+	expect(gifted > STREAM / 2, "only %lld of %d bytes gifted", gifted, STREAM);
+	if (BIT(t->mode) & MSG_MODES)
+		expect_result(copied, 0, "bytes copied from sk_msg pages");
+}
+
+/* `copy` changes while the stream goes on. */
+static void copy_toggled(const struct test *t)
+{
+	struct sender s;
+	struct reader r;
+	struct link l;
+
+	ko_need();
+	link_open(&l, t);
+	set_nonblock(l.rx);
+	reader_open(&r, t);
+	sender_start(&s, l.tx, 0, STREAM, 5000);
+	for (int i = 0; i < 16; i++) {
+		expect_result(ko_set_parameter("copy", i % 2 ? "1" : "0"), 0, "copy");
+		receive(&r, l.rx, i * (STREAM / 16), STREAM / 16, 4000);
+	}
+	sender_join(&s);
+	expect_result(ko_set_parameter("copy", "0"), 0, "copy");
+}
+
+struct tracing {
+	const char *file, *text, *off_file, *off_text;
+};
+
+/* Served with the other user there first, with it coming later, and after it has gone. */
+static void traced(const struct test *t)
+{
+	const struct tracing *tr = t->b->arg;
+
+	ko_need();
+	if (write_file(TRACEFS "/set_ftrace_filter", O_TRUNC, "tcp_splice_read"))
+		skip("no function tracer in " TRACEFS);
+	for (int first = 0; first < 2; first++) {
+		if (first)
+			ko_unload_in_time();
+		expect_result(write_file(tr->file, 0, tr->text), 0, "%s to %s", tr->text, tr->file);
+		if (first)
+			expect_result(ko_load(""), 0, "load with the function traced");
+		expect_served();
+		ko_unload_in_time();
+		expect_not_served();
+		expect_result(ko_load(""), 0, "load with the function traced");
+		expect_result(write_file(tr->off_file, 0, tr->off_text), 0, "tracing off");
+		expect_served();
+	}
+	write_file(TRACEFS "/set_ftrace_filter", O_TRUNC, "");
+}
+
+#define KPROBE		TRACEFS "/kprobe_events"
+#define KPROBE_ENABLE	TRACEFS "/events/kprobes/cases/enable"
+
+static void kprobed(const struct test *t)
+{
+	(void)t;
+	ko_need();
+	if (write_file(KPROBE, O_APPEND, "p:cases tcp_splice_read"))
+		skip("no kprobe events in " TRACEFS);
+	expect_result(write_file(KPROBE_ENABLE, 0, "1"), 0, "kprobe on");
+	expect_served();
+	ko_unload_in_time();
+	expect_not_served();
+	expect_result(ko_load(""), 0, "load with a kprobe there");
+	expect_served();
+	expect_result(write_file(KPROBE_ENABLE, 0, "0"), 0, "kprobe off");
+	expect_served();
+	write_file(KPROBE, O_APPEND, "-:cases");
+}
+
+#define MODULE(fn, text, ...) { .group = "module", .name = text, .run = fn, .limit = 20, \
+	__VA_ARGS__ }
+
+static const struct behaviour behaviours[] = {
+	MODULE(load_unload, "load-unload"),
+	MODULE(second_load, "second-load"),
+	MODULE(parameter_at_load, "parameter-at-load"),
+	MODULE(parameters, "parameters"),
+	MODULE(ftrace_stays_on, "ftrace-stays-on"),
+	MODULE(refused, "refused"),
+	MODULE(copies, "copy", .modes = SOCKMAP_MODES),
+	MODULE(zero_copy, "zero-copy", .modes = SOCKMAP_MODES),
+	MODULE(copy_toggled, "copy-toggled", .modes = SOCKMAP_MODES, .flags = V4_ONLY),
+	MODULE(traced, "function-tracer", .arg = &(const struct tracing){
+		TRACEFS "/current_tracer", "function", TRACEFS "/current_tracer", "nop" }),
+	MODULE(traced, "graph-tracer", .arg = &(const struct tracing){
+		TRACEFS "/current_tracer", "function_graph", TRACEFS "/current_tracer", "nop" }),
+	MODULE(kprobed, "kprobe"),
+};
+
+const struct suite module_suite = SUITE(behaviours);

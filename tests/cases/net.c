@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Connections over the loopback, and the sockmap that they are put into.
+ *
+ * The behaviours don't care how the bytes get into the psock; all that differs between the modes is
+ * which sockets there are, and that is settled here.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "net.h"
+#include "pattern.h"
+
+#define PATIENCE_MS 2000
+
+int tcp_listen(int family)
+{
+	struct sockaddr_in6 any = { .sin6_family = family };
+	socklen_t len = family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(any);
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (family == AF_INET)
+		((struct sockaddr_in *)&any)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	else
+		any.sin6_addr = in6addr_loopback;
+	expect(fd >= 0, "socket: %s", strerror(errno));
+	expect(!bind(fd, (struct sockaddr *)&any, len), "bind: %s", strerror(errno));
+	expect(!listen(fd, 16), "listen: %s", strerror(errno));
+	return fd;
+}
+
+int tcp_connect(int listener)
+{
+	struct sockaddr_in6 addr;
+	socklen_t len = sizeof(addr);
+	int fd;
+
+	expect(!getsockname(listener, (struct sockaddr *)&addr, &len), "getsockname: %s",
+	       strerror(errno));
+	fd = socket(addr.sin6_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	expect(fd >= 0, "socket: %s", strerror(errno));
+	expect(!connect(fd, (struct sockaddr *)&addr, len), "connect: %s", strerror(errno));
+	return fd;
+}
+
+int tcp_pair(int family, int *connecting)
+{
+	int listener = tcp_listen(family), fd;
+
+	*connecting = tcp_connect(listener);
+	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	expect(fd >= 0, "accept: %s", strerror(errno));
+	close(listener);
+	return fd;
+}
+
+static void connect_sockets(struct link *l, const struct test *t)
+{
+	memset(l, 0, sizeof(*l));
+	l->t = t;
+	l->via = -1;
+	l->rx = tcp_pair(t->family, &l->peer);
+	l->tx = l->peer;
+	if (t->mode == MODE_SKB_REDIRECT)
+		l->via = tcp_pair(t->family, &l->tx);
+}
+
+void link_connect(struct link *l, const struct test *t)
+{
+	connect_sockets(l, t);
+	if (t->mode == MODE_PLAIN)
+		return;
+	l->map = sockmap_open(t->mode);
+	expect(l->map, "sockmap_open: %s", strerror(errno));
+}
+
+/* In skb-redirect mode tx stays out: it is the client of a proxy, and not on this machine's map. */
+void link_insert(struct link *l)
+{
+	if (!l->map)
+		return;
+	expect_result(sockmap_insert(l->map, l->rx), 0, "insert of rx");
+	if (l->via < 0) {
+		expect_result(sockmap_insert(l->map, l->tx), 0, "insert of tx");
+		return;
+	}
+	expect_result(sockmap_route(l->map, l->via, l->rx), 0, "route");
+	expect_result(sockmap_insert(l->map, l->via), 0, "insert of via");
+}
+
+void link_open(struct link *l, const struct test *t)
+{
+	link_connect(l, t);
+	link_insert(l);
+}
+
+void link_open_in(struct link *l, const struct test *t, struct sockmap *map)
+{
+	connect_sockets(l, t);
+	l->map = map;
+	l->map_is_shared = true;
+	link_insert(l);
+}
+
+void link_remove(struct link *l)
+{
+	if (!l->map)
+		return;
+	if (l->via >= 0)
+		expect_result(sockmap_remove(l->map, l->via), 0, "removal of via");
+	else
+		expect_result(sockmap_remove(l->map, l->tx), 0, "removal of tx");
+	expect_result(sockmap_remove(l->map, l->rx), 0, "removal of rx");
+}
+
+/*
+ * What comes through another connection is not ordered with this one's FIN, so in skb-redirect mode
+ * wait until it has all arrived. Peeking is harmless there: nothing of it is in rx's receive queue.
+ */
+static void await_redirected(struct link *l, size_t sent)
+{
+	char *buf = malloc(sent + 1);
+	double end = now() + PATIENCE_MS / 1000.0;
+	ssize_t n = 0;
+
+	while (sent && n != (ssize_t)sent) {
+		expect(now() < end, "redirect: %zd of %zu bytes arrived", n, sent);
+		if (n)
+			sleep_ms(5);
+		await_readable(l->rx);
+		n = recv(l->rx, buf, sent, MSG_PEEK | MSG_DONTWAIT);
+	}
+	free(buf);
+}
+
+void link_finish(struct link *l, size_t sent)
+{
+	if (l->via >= 0)
+		await_redirected(l, sent);
+	expect(!shutdown(l->peer, SHUT_WR), "shutdown: %s", strerror(errno));
+}
+
+void link_close(struct link *l)
+{
+	if (l->via >= 0) {
+		close(l->tx);
+		close(l->via);
+	}
+	close(l->peer);
+	close(l->rx);
+	if (l->map && !l->map_is_shared)
+		sockmap_close(l->map);
+}
+
+static int bare_sockmap(void)
+{
+	union bpf_attr attr = {
+		.map_type = BPF_MAP_TYPE_SOCKMAP, .key_size = 4, .value_size = 4, .max_entries = 1,
+	};
+	int map = syscall(__NR_bpf, BPF_MAP_CREATE, &attr, sizeof(attr));
+
+	expect(map >= 0, "BPF_MAP_CREATE: %s", strerror(errno));
+	return map;
+}
+
+void bare_sockmap_insert(int fd)
+{
+	__u32 key = 0, value = fd;
+	union bpf_attr attr;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.map_fd = bare_sockmap();
+	attr.key = (unsigned long)&key;
+	attr.value = (unsigned long)&value;
+	expect(!syscall(__NR_bpf, BPF_MAP_UPDATE_ELEM, &attr, sizeof(attr)),
+	       "BPF_MAP_UPDATE_ELEM: %s", strerror(errno));
+}
+
+void set_nonblock(int fd)
+{
+	int on = 1;
+
+	expect(!ioctl(fd, FIONBIO, &on), "FIONBIO: %s", strerror(errno));
+}
+
+void set_nodelay(int fd)
+{
+	int on = 1;
+
+	expect(!setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), "TCP_NODELAY: %s",
+	       strerror(errno));
+}
+
+void set_rcvtimeo(int fd, int ms)
+{
+	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+
+	expect(!setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)), "SO_RCVTIMEO: %s",
+	       strerror(errno));
+}
+
+void reset(int fd)
+{
+	struct linger hard = { .l_onoff = 1 };
+
+	expect(!setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)), "SO_LINGER: %s",
+	       strerror(errno));
+	close(fd);
+}
+
+bool readable_within(int fd, int ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, ms) == 1;
+}
+
+void await_readable(int fd)
+{
+	expect(readable_within(fd, PATIENCE_MS), "poll: not readable within %d ms", PATIENCE_MS);
+}
+
+static void await_writable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	poll(&p, 1, -1);
+}
+
+void send_pattern(int fd, uint64_t offset, size_t size, size_t chunk)
+{
+	char *buf = malloc(chunk);
+
+	expect(buf, "no memory");
+	while (size) {
+		size_t want = size < chunk ? size : chunk, done = 0;
+
+		pattern_fill(buf, offset, want);
+		while (done < want) {
+			ssize_t n = send(fd, buf + done, want - done, MSG_NOSIGNAL);
+
+			if (n < 0 && errno == EAGAIN) {
+				await_writable(fd);
+				continue;
+			}
+			expect(n > 0, "send at byte %llu: %s", (unsigned long long)(offset + done),
+			       strerror(errno));
+			done += n;
+		}
+		offset += want;
+		size -= want;
+	}
+	free(buf);
+}
+
+void thread_start(pthread_t *thread, void *(*run)(void *), void *arg)
+{
+	int err = pthread_create(thread, NULL, run, arg);
+
+	expect(!err, "pthread_create: %s", strerror(err));
+}
+
+static void *run_sender(void *arg)
+{
+	struct sender *s = arg;
+
+	send_pattern(s->fd, s->offset, s->size, s->chunk);
+	return NULL;
+}
+
+void sender_start(struct sender *s, int fd, uint64_t offset, size_t size, size_t chunk)
+{
+	*s = (struct sender){ .fd = fd, .offset = offset, .size = size, .chunk = chunk };
+	thread_start(&s->thread, run_sender, s);
+}
+
+void sender_join(struct sender *s)
+{
+	pthread_join(s->thread, NULL);
+}

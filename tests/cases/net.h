@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef CASES_NET_H
+#define CASES_NET_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+#include "test.h"
+
+/*
+ * One way for bytes through a sockmap: what is sent on tx is read from rx.
+ *
+ *	plain, msg-*, skb-pass, skb-parser:	tx ---- rx		peer == tx, via == -1
+ *	skb-redirect:				tx ---- via
+ *							 | verdict program
+ *						peer --- rx
+ *
+ * peer is the other end of rx's own connection: FIN and RST reach rx from there.
+ */
+struct link {
+	const struct test *t;
+	struct sockmap *map;		/* NULL in plain mode */
+	bool map_is_shared;		/* link_close() leaves it open */
+	int tx, via, rx, peer;
+};
+
+/* The connections and an empty map / all of them put into the map / both. */
+void link_connect(struct link *l, const struct test *t);
+void link_insert(struct link *l);
+void link_open(struct link *l, const struct test *t);
+/* The same with a map that is there already (NULL in plain mode). */
+void link_open_in(struct link *l, const struct test *t, struct sockmap *map);
+/* Takes the sockets out of the map: they are plain TCP from then on. */
+void link_remove(struct link *l);
+/* Shuts down rx's connection from the peer's end, behind everything (`sent` bytes) that tx sent. */
+void link_finish(struct link *l, size_t sent);
+void link_close(struct link *l);
+
+/* A connected pair of TCP sockets; returns the accepting end. */
+int tcp_pair(int family, int *connecting);
+int tcp_listen(int family);
+int tcp_connect(int listener);
+
+/* Puts it into a SOCKMAP of its own that has no programs. */
+void bare_sockmap_insert(int fd);
+
+void set_nonblock(int fd);
+void set_nodelay(int fd);
+void set_rcvtimeo(int fd, int ms);
+void reset(int fd);			/* closes with RST */
+
+/* Does poll() say POLLIN within that time? / The same, failing the case when it doesn't come. */
+bool readable_within(int fd, int ms);
+void await_readable(int fd);
+
+/* Sends the stream bytes [offset, offset + size), `chunk` at a time, or fails the case. */
+void send_pattern(int fd, uint64_t offset, size_t size, size_t chunk);
+
+struct sender {
+	pthread_t thread;
+	int fd;
+	uint64_t offset;
+	size_t size, chunk;
+};
+
+/* send_pattern() in a thread. */
+void sender_start(struct sender *s, int fd, uint64_t offset, size_t size, size_t chunk);
+void sender_join(struct sender *s);
+
+void thread_start(pthread_t *thread, void *(*run)(void *), void *arg);
+
+#endif

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The neighbours: sockets that are none of a sockmap's business go on as before while one is in use
+ * beside them, and sendfile(2), the other system call that ends in a socket's splice_read.
+ *
+ * All of these pass on a stock kernel, except sendfile on a sockmap socket.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/tls.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net.h"
+#include "pipe_io.h"
+#include "take.h"
+
+#ifndef SOL_TLS
+#define SOL_TLS 282
+#endif
+
+/* A sockmap under traffic while the case lasts, by read(2): that works on any kernel. */
+struct traffic {
+	struct test t;
+	struct link l;
+	atomic_bool stop;
+};
+
+static void *run_traffic(void *arg)
+{
+	struct traffic *tr = arg;
+	char buf[2000];
+
+	while (!tr->stop) {
+		send_pattern(tr->l.tx, 0, sizeof(buf), sizeof(buf));
+		while (readable_within(tr->l.rx, 1))
+			if (read(tr->l.rx, buf, sizeof(buf)) <= 0)
+				break;
+	}
+	return NULL;
+}
+
+static void start_traffic(struct traffic *tr, pthread_t *thread)
+{
+	tr->t = (struct test){ .mode = MODE_MSG_INGRESS, .family = AF_INET };
+	link_open(&tr->l, &tr->t);
+	set_nonblock(tr->l.rx);
+	thread_start(thread, run_traffic, tr);
+}
+
+/* From `tx` to `rx` with the sockmap in use; what `rx` is, it is no socket of a sockmap. */
+static void expect_unaffected(const struct test *t, int tx, int rx, size_t size, size_t chunk)
+{
+	static struct traffic tr;
+	pthread_t thread;
+	struct sender s;
+	struct reader r;
+
+	start_traffic(&tr, &thread);
+	set_nonblock(rx);
+	reader_open(&r, t);
+	r.flags = SPLICE_F_NONBLOCK;	/* which is what splice on kTLS goes by */
+	sender_start(&s, tx, 0, size, chunk);
+	receive_all(&r, rx, 0, size, 4096);
+	sender_join(&s);
+	tr.stop = true;
+	pthread_join(thread, NULL);
+}
+
+static void plain_tcp(const struct test *t)
+{
+	int tx, rx = tcp_pair(t->family, &tx);
+
+	expect_unaffected(t, tx, rx, 300000, 10007);
+}
+
+static void unix_stream(const struct test *t)
+{
+	int ends[2];
+
+	expect(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), "socketpair: %s",
+	       strerror(errno));
+	expect_unaffected(t, ends[0], ends[1], 300000, 10007);
+}
+
+/* One datagram at a time: the loopback drops what doesn't fit the receive buffer. */
+static void udp(const struct test *t)
+{
+	struct sockaddr_in addr = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	socklen_t len = sizeof(addr);
+	int rx = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int tx = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	expect(!bind(rx, (struct sockaddr *)&addr, len), "bind: %s", strerror(errno));
+	getsockname(rx, (struct sockaddr *)&addr, &len);
+	expect(!connect(tx, (struct sockaddr *)&addr, len), "connect: %s", strerror(errno));
+	expect_unaffected(t, tx, rx, 16000, 4000);
+}
+
+static void set_tls_key(int fd, int direction)
+{
+	struct tls12_crypto_info_aes_gcm_128 key = {
+		.info = { .version = TLS_1_2_VERSION, .cipher_type = TLS_CIPHER_AES_GCM_128 },
+	};
+
+	if (setsockopt(fd, SOL_TLS, direction, &key, sizeof(key)))
+		skip("kTLS with AES-GCM: %s", strerror(errno));
+}
+
+static void ktls(const struct test *t)
+{
+	int tx, rx = tcp_pair(AF_INET, &tx);
+
+	if (setsockopt(tx, SOL_TCP, TCP_ULP, "tls", sizeof("tls")) ||
+	    setsockopt(rx, SOL_TCP, TCP_ULP, "tls", sizeof("tls")))
+		skip("no kTLS on this kernel: %s", strerror(errno));
+	set_tls_key(tx, TLS_TX);
+	set_tls_key(rx, TLS_RX);
+	expect_unaffected(t, tx, rx, 100000, 10007);
+}
+
+/* sendfile(2) to a pipe is a splice; kernels before 5.12 don't know it. */
+static ssize_t sendfile_to(struct pipe *p, int fd, size_t len)
+{
+	ssize_t n = sendfile(p->wr, fd, NULL, len);
+
+	if (n < 0 && errno == EINVAL)
+		skip("this kernel has no sendfile from a socket to a pipe");
+	return n < 0 ? -errno : n;
+}
+
+static void sendfile_data(const struct test *t)
+{
+	const size_t size = 30000;
+	size_t got = 0;
+	struct link l;
+	struct pipe p;
+
+	link_open(&l, t);
+	set_nonblock(l.rx);
+	pipe_open(&p, 0);
+	send_pattern(l.tx, 0, size, 4000);
+	while (got < size) {
+		ssize_t n;
+
+		await_readable(l.rx);
+		n = sendfile_to(&p, l.rx, size);
+		expect(n > 0, "sendfile after %zu bytes: %s", got, result_name(n));
+		pipe_expect(&p, got, n, 4096);
+		got += n;
+	}
+	expect_result(sendfile_to(&p, l.rx, size), -EAGAIN, "sendfile after all bytes");
+	link_finish(&l, 0);
+	await_readable(l.rx);
+	expect_result(sendfile_to(&p, l.rx, size), 0, "sendfile after FIN");
+}
+
+#define OTHER(fn, text, ...) { .group = "other", .name = text, .run = fn, __VA_ARGS__ }
+
+static const struct behaviour behaviours[] = {
+	OTHER(plain_tcp, "tcp", .modes = BIT(MODE_PLAIN), .flags = ASK_READ),
+	OTHER(udp, "udp", .flags = ASK_READ),
+	OTHER(unix_stream, "unix-stream", .flags = ASK_READ),
+	OTHER(ktls, "ktls", .flags = ASK_READ, .limit = 20),
+	{ .group = "sendfile", .name = "data", .run = sendfile_data, .modes = ALL_MODES },
+};
+
+const struct suite other_suite = SUITE(behaviours);

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Unloading while the module is in use. It has to end in bounded time whatever the readers do,
+ * and no reader may notice: a call that is asleep goes on sleeping in the kernel's own function,
+ * without EINTR, and delivers what that function can see. Bytes are neither lost nor repeated.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ko.h"
+#include "net.h"
+#include "pattern.h"
+#include "pipe_io.h"
+#include "ring.h"
+#include "take.h"
+
+#define NR_SLEEPERS	6
+#define NR_CROWD	64
+#define NR_BUSY		3
+#define RELOADS		6
+#define IN_FLIGHT	200000
+#define BYTES		500
+
+/* A stream that goes on until told. Nonblocking: without the module it finds nothing. */
+struct traffic {
+	struct link l;
+	struct reader r;
+	pthread_t sender, reader;
+	atomic_bool stop, all_sent;
+	atomic_size_t sent, taken;
+};
+
+static void *run_sender(void *arg)
+{
+	struct traffic *tr = arg;
+
+	while (!tr->stop) {
+		if (tr->sent > tr->taken + IN_FLIGHT) {
+			sleep_ms(1);
+			continue;
+		}
+		send_pattern(tr->l.tx, tr->sent, 3001, 3001);
+		tr->sent += 3001;
+	}
+	tr->all_sent = true;
+	return NULL;
+}
+
+static void *run_reader(void *arg)
+{
+	struct traffic *tr = arg;
+	char buf[8000];
+
+	while (!tr->all_sent || tr->taken < tr->sent) {
+		ssize_t n = reader_take(&tr->r, tr->l.rx, buf, sizeof(buf));
+
+		if (n == -EAGAIN) {
+			sleep_ms(1);
+			continue;
+		}
+		expect(n > 0, "a reader under traffic: %s", result_name(n));
+		pattern_check(buf, tr->taken, n, "under traffic");
+		tr->taken += n;
+	}
+	return NULL;
+}
+
+static void traffic_start(struct traffic *tr, const struct test *t)
+{
+	link_open(&tr->l, t);
+	set_nonblock(tr->l.rx);
+	reader_open(&tr->r, t);
+	thread_start(&tr->sender, run_sender, tr);
+	thread_start(&tr->reader, run_reader, tr);
+}
+
+static void traffic_stop(struct traffic *tr)
+{
+	double end = now() + 3;
+
+	tr->stop = true;
+	pthread_join(tr->sender, NULL);
+	while (tr->taken < tr->sent) {
+		expect(now() < end, "%zu of %zu bytes arrived", tr->taken, tr->sent);
+		sleep_ms(1);
+	}
+	pthread_join(tr->reader, NULL);
+}
+
+static void expect_goes_on(struct traffic *tr)
+{
+	size_t before = tr->taken;
+	double end = now() + 2;
+
+	while (tr->taken == before) {
+		expect(now() < end, "no byte for 2 s with the module loaded");
+		sleep_ms(1);
+	}
+}
+
+static void under_traffic(const struct test *t)
+{
+	static struct traffic tr;
+
+	ko_need();
+	traffic_start(&tr, t);
+	for (int i = 0; i < RELOADS; i++) {
+		expect_goes_on(&tr);
+		ko_unload_in_time();
+		sleep_ms(10 * (i % 3));
+		expect_result(ko_load(""), 0, "load under traffic");
+	}
+	expect_goes_on(&tr);
+	traffic_stop(&tr);
+}
+
+struct sleepers {
+	struct link l[NR_SLEEPERS];
+	struct call c[NR_SLEEPERS];
+};
+
+static void sleepers_start(struct sleepers *s, const struct test *t, int rcvtimeo)
+{
+	for (int i = 0; i < NR_SLEEPERS; i++) {
+		link_open(&s->l[i], t);
+		if (rcvtimeo)
+			set_rcvtimeo(s->l[i].rx, rcvtimeo);
+		call_start_asleep(&s->c[i], t, s->l[i].rx, 4000);
+	}
+}
+
+static void expect_all_asleep(struct sleepers *s, const struct test *t)
+{
+	double end = now() + PATIENCE_MS / 1000.0;
+
+	for (int i = 0; i < NR_SLEEPERS; i++) {
+		call_expect_asleep(&s->c[i], 10);
+		while (!taking(t, s->c[i].tid)) {
+			expect(now() < end, "reader %d isn't asleep again", i);
+			sleep_ms(1);
+		}
+	}
+}
+
+/* Out of the map they are plain TCP, and the stock function that they sleep in serves them. */
+static void expect_plain_tcp_wakes(struct sleepers *s)
+{
+	for (int i = 0; i < NR_SLEEPERS; i++) {
+		link_remove(&s->l[i]);
+		send_pattern(s->l[i].peer, 0, BYTES, BYTES);
+		expect_result(call_end(&s->c[i], "plain TCP bytes"), BYTES, "reader %d", i);
+		pattern_check(s->c[i].buf, 0, BYTES, "after the unload");
+	}
+}
+
+static void asleep(const struct test *t)
+{
+	static struct sleepers s;
+
+	ko_need();
+	sleepers_start(&s, t, 0);
+	note("unload took %.3f s", ko_unload_in_time());
+	expect_all_asleep(&s, t);
+	expect_plain_tcp_wakes(&s);
+}
+
+static void *stay_busy(void *arg)
+{
+	atomic_bool *stop = arg;
+
+	while (!*stop)
+		;
+	return NULL;
+}
+
+/* The same with the CPUs taken by others, streams among them. */
+static void asleep_under_load(const struct test *t)
+{
+	static atomic_bool stop;
+	static struct sleepers s;
+	static struct traffic tr;
+	pthread_t busy[NR_BUSY];
+
+	ko_need();
+	sleepers_start(&s, t, 0);
+	traffic_start(&tr, t);
+	for (int i = 0; i < NR_BUSY; i++)
+		thread_start(&busy[i], stay_busy, &stop);
+	expect_goes_on(&tr);
+	note("unload took %.3f s", ko_unload_in_time());
+	stop = true;
+	expect_all_asleep(&s, t);
+	expect_result(ko_load(""), 0, "load");
+	traffic_stop(&tr);
+	expect_plain_tcp_wakes(&s);
+}
+
+/* SO_RCVTIMEO would make a signal end the call with EINTR. This is none. */
+static void asleep_timeout(const struct test *t)
+{
+	static struct sleepers s;
+
+	ko_need();
+	sleepers_start(&s, t, 4000);
+	ko_unload_in_time();
+	expect_all_asleep(&s, t);
+	expect_plain_tcp_wakes(&s);
+}
+
+static void timeout_runs_out(const struct test *t)
+{
+	struct link l;
+	struct call c;
+
+	ko_need();
+	link_open(&l, t);
+	set_rcvtimeo(l.rx, 500);
+	call_start_asleep(&c, t, l.rx, 4000);
+	ko_unload_in_time();
+	expect_result(call_end(&c, "the unload"), -EAGAIN, "SO_RCVTIMEO over an unload");
+}
+
+/* Many readers of one socket. */
+static void crowd_asleep(const struct test *t)
+{
+	static struct call c[NR_CROWD];
+	struct link l;
+
+	ko_need();
+	link_open(&l, t);
+	for (int i = 0; i < NR_CROWD; i++)
+		call_start_asleep(&c[i], t, l.rx, 4000);
+	note("unload took %.3f s", ko_unload_in_time());
+	for (int i = 0; i < NR_CROWD; i++)
+		call_expect_asleep(&c[i], 1);
+	link_remove(&l);
+	expect(!shutdown(l.peer, SHUT_WR), "shutdown: %s", strerror(errno));
+	for (int i = 0; i < NR_CROWD; i++)
+		expect_result(call_end(&c[i], "FIN"), 0, "reader %d of many", i);
+}
+
+static void reset_after(const struct test *t)
+{
+	static struct sleepers s;
+
+	ko_need();
+	sleepers_start(&s, t, 0);
+	ko_unload_in_time();
+	for (int i = 0; i < NR_SLEEPERS; i++)
+		reset(s.l[i].peer);
+	for (int i = 0; i < NR_SLEEPERS; i++)
+		expect_result(call_end(&s.c[i], "RST"), -ECONNRESET, "reader %d", i);
+}
+
+static void bytes_in_pipe(const struct test *t)
+{
+	struct pipe p;
+	struct link l;
+
+	ko_need();
+	link_open(&l, t);
+	set_nonblock(l.rx);
+	pipe_open(&p, 0);
+	send_pattern(l.tx, 0, 40000, 4000);
+	gather(l.rx, &p, 40000);
+	ko_unload_in_time();
+	link_close(&l);
+	pipe_expect(&p, 0, 20000, 777);
+	pipe_close(&p);
+}
+
+/* Bytes that were queued when the module went are there when it comes back. */
+static void bytes_in_socket(const struct test *t)
+{
+	struct reader r;
+	struct link l;
+
+	ko_need();
+	link_open(&l, t);
+	set_nonblock(l.rx);
+	reader_open(&r, t);
+	send_pattern(l.tx, 0, 10000, 10000);
+	receive(&r, l.rx, 0, 3000, 3000);
+	ko_unload_in_time();
+	expect_result(ko_load(""), 0, "load");
+	receive_all(&r, l.rx, 3000, 7000, 4096);
+}
+
+/* A worker of io_uring's has no system call to restart: its request ends with EINTR. */
+static void ring_asleep(const struct test *t)
+{
+	struct ring ring;
+	struct link l;
+	struct pipe p;
+
+	ko_need();
+	ring_open(&ring);
+	link_open(&l, t);
+	pipe_open(&p, 0);
+	ring_splice(&ring, l.rx, p.wr, 4096);
+	expect_result(ring_result(&ring, 100), -ETIME, "splice with nothing there");
+	ko_unload_in_time();
+	expect_result(ring_result(&ring, PATIENCE_MS), -EINTR, "splice that waited at the unload");
+}
+
+#define UNLOAD(fn, text, ...) { .group = "module", .name = "unload-" text, .run = fn, \
+	.modes = SOCKMAP_MODES, __VA_ARGS__ }
+
+static const struct behaviour behaviours[] = {
+	UNLOAD(under_traffic, "under-traffic", .flags = ASK_READ | V4_ONLY, .limit = 30),
+	UNLOAD(asleep, "asleep", .limit = 20),
+	UNLOAD(asleep_under_load, "asleep-under-load", .flags = V4_ONLY, .limit = 30),
+	UNLOAD(asleep_timeout, "asleep-timeout", .flags = V4_ONLY, .limit = 20),
+	UNLOAD(timeout_runs_out, "timeout-runs-out", .flags = V4_ONLY),
+	UNLOAD(crowd_asleep, "crowd-asleep", .flags = V4_ONLY, .limit = 20),
+	UNLOAD(reset_after, "reset-after", .flags = V4_ONLY, .limit = 20),
+	UNLOAD(bytes_in_pipe, "bytes-in-pipe", .flags = V4_ONLY),
+	UNLOAD(bytes_in_socket, "bytes-in-socket", .flags = V4_ONLY),
+	UNLOAD(ring_asleep, "io_uring-asleep", .flags = V4_ONLY),
+};
+
+const struct suite unload_suite = SUITE(behaviours);
