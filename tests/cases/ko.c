@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -41,6 +43,36 @@ int ko_load(const char *params)
 	if (syscall(__NR_finit_module, fd, params, 0))
 		err = -errno;
 	close(fd);
+	return err;
+}
+
+/* Gives the module in the image another name, of the same length, wherever it is named. */
+static void rename_image(char *image, size_t len, const char *name)
+{
+	char *end = image + len, *at = image;
+
+	while ((at = memmem(at, end - at, KO_NAME, sizeof(KO_NAME)))) {
+		memcpy(at, name, sizeof(KO_NAME));
+		at += sizeof(KO_NAME);
+	}
+}
+
+int ko_load_as(const char *name)
+{
+	int fd = open(ko_path(), O_RDONLY | O_CLOEXEC), err = 0;
+	struct stat st;
+	char *image;
+
+	if (fd < 0 || fstat(fd, &st))
+		return -errno;
+	image = mmap(NULL, st.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	close(fd);
+	if (image == MAP_FAILED)
+		return -errno;
+	rename_image(image, st.st_size, name);
+	if (syscall(__NR_init_module, image, (unsigned long)st.st_size, ""))
+		err = -errno;
+	munmap(image, st.st_size);
 	return err;
 }
 

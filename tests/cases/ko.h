@@ -13,6 +13,8 @@ void ko_need(void);
 /* Unloads it, however much is going on, or fails the case; the time it took. */
 double ko_unload_in_time(void);
 int ko_load(const char *params);	/* 0 or -errno */
+/* The same module as another one, with a name as long as KO_NAME. */
+int ko_load_as(const char *name);	/* 0 or -errno */
 int ko_unload(void);			/* 0 or -errno */
 int ko_restore(bool loaded);
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "ko.h"
@@ -167,6 +168,29 @@ static void refused(const struct test *t)
 	expect_served();
 }
 
+/* Another module has redirected the function, as a livepatch does; here it is our own twin. */
+static void redirected(const struct test *t)
+{
+	static const char twin[] = "sockmap_splicE";
+	int log = log_open();
+
+	(void)t;
+	_Static_assert(sizeof(twin) == sizeof(KO_NAME), "the name of the twin has another length");
+	ko_need();
+	expect_result(ko_load_as(twin), -EBUSY, "load with tcp_splice_read redirected");
+	expect(log_has(log, "not loaded: tcp_splice_read is redirected already"),
+	       "refused without saying why");
+	expect(access("/sys/module/sockmap_splicE", F_OK), "refused and yet there");
+	expect_served();
+	ko_unload_in_time();
+	expect_result(ko_load_as(twin), 0, "load once it is free again");
+	expect_served();
+	expect_result(ko_load(""), -EBUSY, "load with tcp_splice_read redirected by the twin");
+	expect(!syscall(__NR_delete_module, twin, O_NONBLOCK), "unload: %s", strerror(errno));
+	expect_result(ko_load(""), 0, "load once it is free again");
+	expect_served();
+}
+
 static void expect_mode(const char *name, mode_t want)
 {
 	char path[128];
@@ -299,6 +323,7 @@ static const struct behaviour behaviours[] = {
 	MODULE(parameters, "parameters"),
 	MODULE(ftrace_stays_on, "ftrace-stays-on"),
 	MODULE(refused, "refused"),
+	MODULE(redirected, "redirected"),
 	MODULE(copies, "copy", .modes = SOCKMAP_MODES),
 	MODULE(zero_copy, "zero-copy", .modes = SOCKMAP_MODES),
 	MODULE(copy_toggled, "copy-toggled", .modes = SOCKMAP_MODES, .flags = V4_ONLY),
