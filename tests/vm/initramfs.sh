@@ -7,7 +7,8 @@
 # the job's (what this one guest has to do). A list of test cases is a file in the
 # last: a kernel command line ends at 2048 characters.
 
-KERNEL_MODULES="tls"
+# kTLS and the ciphers that it asks for by themselves.
+KERNEL_MODULES="tls gcm ghash-generic ctr seqiv aesni-intel"
 
 # Packs a directory as one archive.
 pack() {
