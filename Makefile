@@ -14,6 +14,14 @@ die	= { echo "$(NAME): $(1)" >&2; exit 1; }
 as_root	= [ "$$(id -u)" = 0 ] || $(call die,needs root: run 'sudo make $@')
 has	= command -v $(1) >/dev/null || $(call die,no $(1): install it with 'apt install $(2)')
 
+# Every version that dkms knows, from every kernel.
+remove_all = for source in /var/lib/dkms/$(NAME)/*/source; do \
+		[ -L "$$source" ] || continue; \
+		version=$$(basename "$$(dirname "$$source")"); \
+		dkms remove -m $(NAME) -v "$$version" --all || exit 1; \
+		rm -rf "/usr/src/$(NAME)-$$version"; \
+	done; rm -rf $(SRCDIR)
+
 .PHONY: modules install uninstall tools demo test clean help
 
 modules:
@@ -27,11 +35,10 @@ install:
 	@$(call has,dkms,dkms)
 	@[ -e /lib/modules/$(KVER)/build/Makefile ] || $(call die,no kernel headers for $(KVER): \
 		install them with 'apt install linux-headers-$(KVER)')
-	@if [ -n "$$(dkms status -m $(NAME) -v $(VERSION))" ]; then \
-		dkms remove -m $(NAME) -v $(VERSION) --all; fi
-	rm -rf $(SRCDIR)
-	mkdir -p $(SRCDIR)
-	cp -r Kbuild dkms.conf LICENSE module $(SRCDIR)/
+	@$(remove_all)
+	mkdir -p $(SRCDIR)/module
+	cp Kbuild dkms.conf LICENSE $(SRCDIR)/
+	cp module/*.[ch] $(SRCDIR)/module/
 	dkms add -m $(NAME) -v $(VERSION)
 	dkms install -m $(NAME) -v $(VERSION) -k $(KVER)
 	@echo "installed; load it with 'sudo modprobe $(NAME)'"
@@ -40,9 +47,7 @@ uninstall:
 	@$(as_root)
 	@$(call has,dkms,dkms)
 	@if [ -d /sys/module/$(NAME) ]; then modprobe -r $(NAME); fi
-	@if [ -n "$$(dkms status -m $(NAME) -v $(VERSION))" ]; then \
-		dkms remove -m $(NAME) -v $(VERSION) --all; fi
-	rm -rf $(SRCDIR)
+	@$(remove_all)
 
 tools:
 	$(MAKE) -C bpf O=$(TOOLS) all
