@@ -93,6 +93,14 @@ func send(listener net.Listener, data []byte) {
 	io.Copy(io.Discard, conn)
 }
 
+func report(sum, want []byte, c copied) string {
+	match := "differs"
+	if bytes.Equal(sum, want) {
+		match = "match"
+	}
+	return fmt.Sprintf("sha256=%s n=%d err=%v", match, c.n, c.err)
+}
+
 func main() {
 	mib := flag.Int("mib", 64, "how much to send")
 	limit := flag.Duration("limit", time.Minute, "give up after this time")
@@ -103,20 +111,17 @@ func main() {
 	want := sha256.Sum256(data)
 
 	var delivered counter
-	copies, sums := make(chan copied, 1), make(chan []byte, 1)
+	copies, sums, end := make(chan copied, 1), make(chan []byte, 1), make(chan string, 1)
 	front, back := listen(), listen()
 	go sink(back, &delivered, sums)
 	go proxy(front, back, copies)
 	go send(front, data)
 
+	go func() { end <- report(<-sums, want[:], <-copies) }()
+
 	select {
-	case sum := <-sums:
-		c := <-copies
-		match := "differs"
-		if bytes.Equal(sum, want[:]) {
-			match = "match"
-		}
-		fmt.Printf("delivered=%d sha256=%s n=%d err=%v\n", delivered.n.Load(), match, c.n, c.err)
+	case words := <-end:
+		fmt.Printf("delivered=%d %s\n", delivered.n.Load(), words)
 	case <-time.After(*limit):
 		fmt.Printf("delivered=%d sha256=none n=none err=hangs\n", delivered.n.Load())
 		os.Exit(1)
