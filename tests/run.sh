@@ -123,12 +123,6 @@ conclude() {
 	[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
 }
 
-forget_old_runs() {
-	local runs
-	mapfile -t runs < <(find "$CACHE/logs" -mindepth 1 -maxdepth 1 -name 'test-*' | sort | head -n "-$KEPT_RUNS")
-	[ ${#runs[@]} = 0 ] || discard "${runs[@]}"
-}
-
 [ $# = 0 ] || usage
 GUESTS=()
 RUN=$CACHE/logs/test-$(date +%Y%m%d-%H%M%S)-$$
@@ -142,7 +136,7 @@ mkdir -p "$RUN"
 prepare
 log "running $(wc -l <"$RUN/cases") cases on ${#RELEASES[@]} kernels, $SLOTS guests at a time, logs in $RUN"
 run_guests report_guest "module=${MODULE:-yes}" "${GUESTS[@]}"
-forget_old_runs
+forget_old_logs test "$KEPT_RUNS"
 print_failures
 print_table
 conclude

@@ -55,7 +55,6 @@ install_and_make_disk() {
 		mount -t overlay -o "lowerdir=$machine,upperdir=$view/upper,workdir=$view/work" overlay "$root"
 		mkdir -p "$root/root/sockmap_splice" "$root/demo"
 		cp -r "$top"/{Kbuild,LICENSE,Makefile,dkms.conf,module} "$root/root/sockmap_splice/"
-		find "$root/root/sockmap_splice" \( -name "*.o" -o -name ".*.cmd" \) -delete
 		unshare --mount -- bash -euc "
 			mount -t proc proc $root/proc
 			mount --bind /dev $root/dev
@@ -153,12 +152,6 @@ stop_guest() {
 	rm -f "$RUN/disk" "$RUN/initrd"
 }
 
-forget_old_demos() {
-	local runs
-	mapfile -t runs < <(find "$CACHE/logs" -mindepth 1 -maxdepth 1 -name 'demo-*' | sort | head -n "-$KEPT_RUNS")
-	[ ${#runs[@]} = 0 ] || discard "${runs[@]}"
-}
-
 [ $# = 0 ] || die "usage: tests/demo/demo.sh (environment: DEMO_MODE=$DEMO_MODE)"
 GUEST=
 RUN=$CACHE/logs/demo-$(date +%Y%m%d-%H%M%S)-$$
@@ -176,6 +169,6 @@ build_demo_programs
 install_and_make_disk
 unlock
 boot_machine
-forget_old_demos
+forget_old_logs demo "$KEPT_RUNS"
 check_result
 echo "splice works on sockmap sockets with the module, and only with it"

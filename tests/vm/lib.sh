@@ -71,6 +71,13 @@ discard() {
 	rm -rf --one-file-system "$@"
 }
 
+# Keeps the newest COUNT log folders of a kind of run.
+forget_old_logs() {
+	local kind=$1 count=$2 old
+	mapfile -t old < <(find "$CACHE/logs" -mindepth 1 -maxdepth 1 -name "$kind-*" | sort | head -n "-$count")
+	[ ${#old[@]} = 0 ] || discard "${old[@]}"
+}
+
 # One at a time prepares; who holds the lock may sweep what an interrupted one left.
 lock() {
 	local name=$1
