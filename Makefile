@@ -22,7 +22,7 @@ remove_all = for source in /var/lib/dkms/$(NAME)/*/source; do \
 		rm -rf "/usr/src/$(NAME)-$$version"; \
 	done; rm -rf $(SRCDIR)
 
-.PHONY: modules install uninstall tools demo test clean help
+.PHONY: modules install uninstall tools demo test kernels table clean help
 
 modules:
 	@[ -e $(KDIR)/Makefile ] || $(call die,no kernel headers in $(KDIR): \
@@ -59,6 +59,12 @@ demo:
 test:
 	@tests/run.sh
 
+kernels:
+	@tests/vm/vm.sh kernels
+
+table:
+	@tests/vm/vm.sh table
+
 clean:
 	@[ ! -e $(KDIR)/Makefile ] || $(MAKE) -C $(KDIR) M=$(CURDIR) clean
 	rm -rf $(CURDIR)/.cache/build
@@ -69,5 +75,7 @@ help:
 	@echo 'sudo make uninstall  unload it and remove it from every kernel'
 	@echo 'make tools         build sockmap-check (is this machine affected?) and sockmap-attach'
 	@echo 'sudo make demo     watch io.Copy fail on a stock kernel, work with the module, fail again'
-	@echo 'sudo make test     run the tests in guests; KERNELS= and CASES= narrow the run'
+	@echo 'sudo make test     run the tests in guests; KERNELS= and CASES= narrow the run, KERNELS=all widens it'
+	@echo 'make kernels       the stock kernels that the tests know, those in .cache/, and what was last found'
+	@echo 'make table         write what the last full run found into the README'
 	@echo 'make clean         remove what make built (the cache of demo and test is .cache/)'

@@ -7,66 +7,153 @@
 
 set -euo pipefail
 
-# The kernels that are tested unless others are asked for.
-DEFAULT_KERNELS="6.1 6.12+deb12 6.12+deb13"
+DKMS_SUITES="bullseye bookworm trixie sid"
+# sparse doesn't know every kernel's headers.
+SPARSE_KERNEL=6.12
 KEPT_RUNS=10
 
 # shellcheck source=/dev/null
 . "$(dirname "${BASH_SOURCE[0]}")/vm/prepare.sh"
-# shellcheck source=/dev/null
-. "$VM_DIR/shards.sh"
-# shellcheck source=/dev/null
-. "$VM_DIR/schedule.sh"
+for part in shards schedule report; do
+	# shellcheck source=/dev/null
+	. "$VM_DIR/$part.sh"
+done
 
 usage() {
 	cat <<-END
 		usage: tests/run.sh
 		environment:
-		  KERNELS  which kernels ($DEFAULT_KERNELS); tests/vm/vm.sh says how they are named
+		  KERNELS  what to test ($DEFAULT_KERNELS):
+		           kernels by name, see tests/vm/vm.sh; dkms:SUITE, the life of an
+		           installation on Debian ($DKMS_SUITES); own-splice, a kernel
+		           that splices from sockmap sockets by itself; all, everything
 		  CASES    which cases, as globs (*)
 		  MODULE   no: without the module, to see the suite fail on the stock kernels
 	END
 	exit 2
 }
 
+# Sets RELEASES (kernels) and OTHERS (the rest) to what is to be tested.
+choose_targets() {
+	local name suite release
+	for name in ${KERNELS:-$DEFAULT_KERNELS}; do
+		case $name in
+		all)
+			EVERYTHING=yes
+			mapfile -t -O ${#RELEASES[@]} RELEASES < <(all_kernels)
+			OTHERS+=(own-splice)
+			for suite in $DKMS_SUITES; do OTHERS+=("dkms:$suite"); done ;;
+		dkms:*)
+			[[ " $DKMS_SUITES " == *" ${name#dkms:} "* ]] ||
+				die "no dkms test for '${name#dkms:}'; there are: $DKMS_SUITES"
+			OTHERS+=("$name") ;;
+		own-splice) OTHERS+=("$name") ;;
+		*)
+			release=$(resolve_kernel "$name")
+			RELEASES+=("$release") ;;
+		esac
+	done
+	mapfile -t RELEASES < <(printf '%s\n' "${RELEASES[@]}" | awk 'NF && !seen[$0]++')
+}
+
 prepare() {
 	local release wanted
-	read -ra wanted <<<"${KERNELS:-$DEFAULT_KERNELS}"
-	prepare_kernels "${wanted[@]}"
-	mapfile -t RELEASES < <(printf '%s\n' "${RELEASES[@]}" | awk '!seen[$0]++')
-	build_programs
-	for release in "${RELEASES[@]}"; do
-		build_module "$release"
+	prepare_tools
+	choose_targets
+	wanted=("${RELEASES[@]}")
+	RELEASES=()
+	for release in "${wanted[@]}"; do
+		if make_ready "$release" "$RUN/$release/build"; then
+			RELEASES+=("$release")
+		fi
 	done
-	make_guests
+	if [ ${#RELEASES[@]} -gt 0 ]; then
+		prepare_guests
+		make_guests
+	fi
 	unlock
+}
+
+# Fetches a kernel and builds the module for it, which are tests as well: fails when there
+# is nothing to boot.
+make_ready() {
+	local release=$1 dir=$2
+	mkdir -p "$dir"
+	echo 0 >"$dir/seconds"
+	if ! (fetch_kernel "$release"); then
+		if [ "$EVERYTHING" = yes ] && grep -q ' 404 ' "$CACHE/download.log"; then
+			verdict "$dir" skip build/fetch "the mirror lists this kernel and doesn't have it"
+		else
+			verdict "$dir" fail build/fetch "can't fetch this kernel"
+		fi
+		return 1
+	fi
+	if ! (build_module "$release"); then
+		verdict "$dir" fail build/module "doesn't compile"
+		return 1
+	fi
+	check_warnings "$release" "$dir"
+	[ "$release" != "$(resolve_kernel "$SPARSE_KERNEL")" ] || check_sparse "$release" "$dir"
+}
+
+check_warnings() {
+	local release=$1 dir=$2
+	judge_compiler build/no-warnings "$(dirname "$(module_path "$release")")/build.log" "$dir"
+}
+
+check_sparse() {
+	local release=$1 dir=$2
+	mkdir -p "$dir/sparse"
+	kbuild_module "$release" "$dir/sparse" C=2 >"$dir/sparse.log" 2>&1 || echo "error: make failed" >>"$dir/sparse.log"
+	discard "$dir/sparse"
+	judge_compiler build/sparse "$dir/sparse.log" "$dir"
+}
+
+# What is said of the kernel's own headers isn't ours: they are for the compiler that
+# built the kernel, which may be newer.
+judge_compiler() {
+	local name=$1 words=$2 dir=$3 ours
+	ours='(^|/)module/[a-z]+\.[ch]:.*(warning|error):|WARNING: modpost|error: make failed'
+	if grep -qE "$ours" "$words"; then
+		verdict "$dir" fail "$name"
+		grep -A 5 -E "$ours" "$words" | sed 's/^/\t/' >>"$dir/verdicts"
+	else
+		verdict "$dir" pass "$name"
+	fi
 }
 
 # Makes a directory for each guest, with all it needs to run.
 make_guests() {
 	local globs release shard
 	read -ra globs <<<"${CASES:-*}"
-	mkdir "$RUN/shards"
-	"$(programs_path)/cases/cases" --list | matching "${globs[@]}" >"$RUN/cases"
+	mkdir "$RUN/.shards"
+	"$(programs_path "$BUILD_ARCH")/cases/cases" --list | matching "${globs[@]}" >"$RUN/cases"
 	[ -s "$RUN/cases" ] || die "no case matches '${CASES:-*}'"
-	divide "$RUN/cases" "$RUN/shards"
-	prepare_parts "$RUN"
+	divide "$RUN/cases" "$RUN/.shards"
 	for release in "${RELEASES[@]}"; do
-		for shard in "$RUN"/shards/*; do
-			make_guest "$RUN/$release/${shard##*/}" "$shard" "$RUN/$release.cpio"
+		for shard in "$RUN"/.shards/*; do
+			make_guest "$RUN/$release/${shard##*/}" "$shard" "$(kernel_arch "$release")" "$RUN/$release.cpio"
 		done
 	done
-	discard "$RUN"/*.cpio "$RUN/shards"
+	discard "$RUN"/*.cpio "$RUN/.shards"
+}
+
+prepare_guests() {
+	local arch
+	for arch in $({ echo "$BUILD_ARCH"; prepared_archs; } | sort -u); do
+		build_programs "$arch"
+	done
+	prepare_parts "$RUN"
 }
 
 make_guest() {
-	local dir=$1 cases=$2 kernel_part=$3
+	local dir=$1 cases=$2 arch=$3 kernel_part=$4
 	mkdir -p "$dir/job"
 	cp "$cases" "$dir/cases"
 	cp "$cases" "$dir/job/cases"
 	ln -s bin/run-cases "$dir/job/job"
 	make_job_part "$dir/job" "$dir/job.cpio"
-	cat "$RUN/base.cpio" "$kernel_part" "$dir/job.cpio" >"$dir/initrd"
+	cat "$RUN/base-$arch.cpio" "$kernel_part" "$dir/job.cpio" >"$dir/initrd"
 	discard "$dir/job" "$dir/job.cpio"
 	GUESTS+=("$dir")
 }
@@ -85,46 +172,19 @@ report_guest() {
 	fi
 }
 
-count() {
-	local verdict=$1
-	shift
-	cat "$@" | grep -c "^$verdict	" || true
-}
-
-print_failures() {
-	local dir
-	for dir in "${GUESTS[@]}"; do
-		awk -F'\t' -v guest="$(guest_name "$dir")" '
-			/^\t/ { if (failed) print "    " $2; next }
-			{ failed = $1 == "fail" }
-			failed { print "FAILED " $2 " (" guest ")" ($3 == "" ? "" : ": " $3) }' "$dir/verdicts"
-	done
-}
-
-print_table() {
-	local release
-	printf '%-34s %8s %8s %8s %8s\n' kernel passed failed skipped seconds
-	for release in "${RELEASES[@]}"; do
-		printf '%-34s %8d %8d %8d %8d\n' "$release" \
-			"$(count pass "$RUN/$release"/*/verdicts)" \
-			"$(count fail "$RUN/$release"/*/verdicts)" \
-			"$(count skip "$RUN/$release"/*/verdicts)" \
-			"$(cat "$RUN/$release"/*/seconds | awk '{ sum += $1 } END { print sum }')"
-	done
-}
-
-# The last line, and the exit status.
-conclude() {
-	local passed failed skipped
-	passed=$(count pass "$RUN"/*/*/verdicts)
-	failed=$(count fail "$RUN"/*/*/verdicts)
-	skipped=$(count skip "$RUN"/*/*/verdicts)
-	echo "$passed passed, $failed failed$([ "$skipped" = 0 ] || echo ", $skipped skipped")"
-	[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
+# Runs what isn't a kernel; each is a script that leaves its verdicts in a directory.
+run_other() {
+	local name=$1 dir=$RUN/${1/:/-}/test began=$SECONDS
+	mkdir -p "$dir"
+	case $name in
+	dkms:*) "$TOP/tests/dkms/dkms.sh" "${name#dkms:}" "$dir" ;;
+	own-splice) "$TOP/tests/own-splice/own-splice.sh" "$dir" ;;
+	esac || verdict "$dir" fail "$name" "did not come to its end, see $dir"
+	echo $((SECONDS - began)) >"$dir/seconds"
 }
 
 [ $# = 0 ] || usage
-GUESTS=()
+EVERYTHING=no RELEASES=() OTHERS=() GUESTS=()
 RUN=$CACHE/logs/test-$(date +%Y%m%d-%H%M%S)-$$
 check_paths
 need_root make test
@@ -134,9 +194,16 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 mkdir -p "$RUN"
 prepare
-log "running $(wc -l <"$RUN/cases") cases on ${#RELEASES[@]} kernels, $SLOTS guests at a time, logs in $RUN"
-run_guests report_guest "module=${MODULE:-yes}" "${GUESTS[@]}"
+if [ ${#GUESTS[@]} -gt 0 ]; then
+	log "running $(wc -l <"$RUN/cases") cases on ${#RELEASES[@]} kernels, $SLOTS guests at a time, logs in $RUN"
+	run_guests report_guest "module=${MODULE:-yes}" "${GUESTS[@]}"
+fi
+for other in "${OTHERS[@]}"; do
+	run_other "$other"
+done
 forget_old_logs test "$KEPT_RUNS"
+[ "${CASES:-*}/${MODULE:-yes}" != "*/yes" ] || keep_results "$EVERYTHING"
 print_failures
+print_skips
 print_table
 conclude

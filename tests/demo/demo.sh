@@ -36,7 +36,7 @@ need_machine() {
 
 build_demo_programs() {
 	log "building the Go proxy and the sockmap loader"
-	build_bpf
+	build_bpf "$BUILD_ARCH"
 	in_chroot env CGO_ENABLED=0 GO111MODULE=off go build -o "$RUN/proxy" "$DEMO_DIR/proxy.go" \
 		>"$RUN/go.log" 2>&1 || build_failed "the Go proxy" "$RUN/go.log"
 }
@@ -65,7 +65,7 @@ install_and_make_disk() {
 		cp "$root/boot/initrd.img-$release" "$run/initrd"
 		cp "$root/boot/vmlinuz-$release" "$run/vmlinuz"
 		mke2fs -q -t ext4 -O ^has_journal -d "$root" "$run/disk" 4G
-	' bash "$MACHINE" "$view" "$TOP" "$RUN" "$RELEASE" "$DEMO_DIR" "$(programs_path)/bpf/sockmap-attach" \
+	' bash "$MACHINE" "$view" "$TOP" "$RUN" "$RELEASE" "$DEMO_DIR" "$(programs_path "$BUILD_ARCH")/bpf/sockmap-attach" \
 		>"$RUN/install.log" 2>&1 || install_failed
 	grep -E '^ *(dkms |- Installing|Building|Installing)' "$RUN/dkms.log" | sed 's/^/  /' >&2 || true
 	discard "$view"
@@ -78,7 +78,7 @@ install_failed() {
 
 boot_machine() {
 	log "booting $RELEASE under emulation (half a minute until its first word)"
-	guest_exec "$RUN/vmlinuz" "$RUN" "$GUEST_LIMIT" \
+	guest_exec "$BUILD_ARCH" "$RUN/vmlinuz" "$RUN" "$GUEST_LIMIT" \
 		"root=/dev/vda rw quiet init=/demo/guest-init demo_mode=$DEMO_MODE" \
 		-drive "file=$RUN/disk,format=raw,if=virtio,cache=unsafe" &
 	GUEST=$!
@@ -163,7 +163,7 @@ trap stop_guest EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 prepare_tools
-need_packages e2fsprogs mmdebstrap
+need_packages e2fsprogs mmdebstrap "$(emulator_package "$BUILD_ARCH")"
 need_machine
 build_demo_programs
 install_and_make_disk

@@ -8,6 +8,9 @@
 
 APT_DIR=$CACHE/apt
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
+# The first is the build chroot's; kernels of the others are built and emulated on it.
+ARCHITECTURES="amd64 arm64"
+BUILD_ARCH=${ARCHITECTURES%% *}
 MAIN_SUITES="bullseye bookworm bookworm-backports trixie trixie-backports sid experimental"
 SECURITY_SUITES="bullseye-security bookworm-security trixie-security"
 LISTS_MAX_AGE_MINUTES=1440
@@ -43,7 +46,7 @@ find_mirrors() {
 }
 
 source_line() {
-	printf 'deb [arch=amd64 target=Packages signed-by=%s] %s %s main\n' "$KEYRING" "$1" "$2"
+	printf 'deb [arch=%s target=Packages signed-by=%s] %s %s main\n' "${ARCHITECTURES// /,}" "$KEYRING" "$1" "$2"
 }
 
 write_apt_config() {
@@ -65,8 +68,8 @@ write_apt_config() {
 		Dir::Etc::sourceparts "/dev/null";
 		Dir::Etc::preferences "/dev/null";
 		Dir::Etc::preferencesparts "$APT_DIR/preferences.d";
-		APT::Architecture "amd64";
-		APT::Architectures { "amd64"; };
+		APT::Architecture "$BUILD_ARCH";
+		APT::Architectures { "${ARCHITECTURES// /\"; \"}"; };
 		APT::Sandbox::User "root";
 		Acquire::Languages "none";
 		Acquire::PDiffs "false";
@@ -103,22 +106,25 @@ update_lists() {
 }
 
 need_lists() {
-	[ -n "$(find "$APT_DIR/kernels" -mmin "-$LISTS_MAX_AGE_MINUTES" 2>/dev/null)" ] || update_lists
+	[ -n "$(find "$APT_DIR/kernels" -newer "$VM_DIR/apt.sh" -mmin "-$LISTS_MAX_AGE_MINUTES" 2>/dev/null)" ] ||
+		update_lists
 }
 
 # Kernel releases that have an image and headers, newest last. A package without a
 # -common of its own is a metapackage (linux-headers-6.1-cloud-amd64 in bullseye).
 list_kernels() {
-	private_apt apt-cache search --names-only '^linux-(headers|image)-[0-9]' |
-		awk '
-			sub(/^linux-image-/, "", $1) { image[$1] = 1; next }
-			sub(/^linux-headers-/, "", $1) && sub(/-common$/, "", $1) { common[$1] = 1; next }
-			{ headers[$1] = 1 }
-			END {
-				for (release in headers) {
-					abi = release
-					if (sub(/-(cloud-|rt-)?amd64$/, "", abi) && (release in image) && (abi in common))
-						print release
-				}
-			}' | sort -V
+	{
+		private_apt apt-cache pkgnames linux-image-
+		private_apt apt-cache pkgnames linux-headers-
+	} | awk '
+		sub(/^linux-image-/, "") { image[$0] = 1; next }
+		sub(/^linux-headers-/, "") && sub(/-common$/, "") { common[$0] = 1; next }
+		{ headers[$0] = 1 }
+		END {
+			for (release in headers) {
+				abi = release
+				if (sub(/-(cloud-|rt-)?(amd64|arm64)$/, "", abi) && (release in image) && (abi in common))
+					print release
+			}
+		}' | sort -V
 }

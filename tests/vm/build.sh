@@ -12,6 +12,23 @@ module_path() {
 	echo "$CACHE/out/$1/$MODULE_NAME.ko"
 }
 
+# What make has to be told, in the kernel's terms and in those of our own Makefiles.
+kbuild_variables() {
+	case $1 in
+	arm64) echo "ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- CC=aarch64-linux-gnu-gcc" ;;
+	*) echo "CC=gcc" ;;
+	esac
+}
+
+program_variables() {
+	case $1 in
+	arm64) echo "CC=aarch64-linux-gnu-gcc LD=aarch64-linux-gnu-ld AR=aarch64-linux-gnu-ar" ;;
+	*) echo "CC=gcc" ;;
+	esac
+}
+
+# Builds the module for a kernel, with the kernel's own extra warnings; what the compiler
+# says stays in the build.log beside it.
 build_module() {
 	local release=$1 out key staged
 	out=$CACHE/out/$release
@@ -19,13 +36,21 @@ build_module() {
 	[ "$(cat "$out/key" 2>/dev/null)" != "$key" ] || return 0
 	log "building the module for $release"
 	staged=$(stage module)
-	cp -r "$TOP/Kbuild" "$TOP/dkms.conf" "$TOP/module" "$staged/"
-	find "$staged" \( -name '*.o' -o -name '*.ko' -o -name '.*.cmd' \) -delete
-	HEADERS_OF=$release in_chroot make -C "/usr/src/linux-headers-$release" CC=gcc M="$staged" modules \
-		>"$staged/build.log" 2>&1 || build_failed "the module for $release" "$staged/build.log"
-	grep -A 5 'warning:' "$staged/build.log" >&2 || true
+	kbuild_module "$release" "$staged" W=1 >"$staged.log" 2>&1 || build_failed "the module for $release" "$staged.log"
+	mv "$staged.log" "$staged/build.log"
 	echo "$key" >"$staged/key"
 	finish "$staged" "$out"
+}
+
+# Runs kbuild in a new directory, with a copy of the sources.
+kbuild_module() {
+	local release=$1 dir=$2
+	shift 2
+	cp -r "$TOP/Kbuild" "$TOP/dkms.conf" "$TOP/module" "$dir/"
+	find "$dir" \( -name '*.o' -o -name '*.ko' -o -name '.*.cmd' \) -delete
+	# shellcheck disable=SC2046 # a variable per word
+	HEADERS_OF=$release in_chroot make -C "/usr/src/linux-headers-$release" \
+		$(kbuild_variables "$(kernel_arch "$release")") M="$dir" "$@" modules
 }
 
 build_failed() {
@@ -35,30 +60,33 @@ build_failed() {
 }
 
 programs_path() {
-	echo "$CACHE/programs"
+	echo "$CACHE/programs/$1"
 }
 
-# Builds into a folder of the programs unless it is up to date: SOURCES is what its
-# state depends on, the rest is the command.
+# Builds into a folder of an architecture's programs unless it is up to date: SOURCES is
+# what its state depends on, the rest is what make is told.
 build_once() {
-	local name=$1 sources=$2 out key
-	shift 2
-	out=$(programs_path)/$name
+	local arch=$1 name=$2 sources=$3 out key
+	shift 3
+	out=$(programs_path "$arch")/$name
 	# shellcheck disable=SC2086 # a path per word
 	key=$(sources_key $sources)-${CHROOT##*/}
 	[ "$(cat "$out/key" 2>/dev/null)" != "$key" ] || return 0
+	log "building the programs for $arch: $name"
 	discard "$out"
 	mkdir -p "$out"
-	in_chroot "$@" O="$out" >"$CACHE/build.log" 2>&1 || build_failed "$name" "$CACHE/build.log"
+	# shellcheck disable=SC2046 # a variable per word
+	in_chroot make -j"$(nproc)" $(program_variables "$arch") "$@" O="$out" >"$CACHE/build.log" 2>&1 ||
+		build_failed "$name" "$CACHE/build.log"
 	echo "$key" >"$out/key"
 }
 
 build_bpf() {
-	build_once bpf bpf make -j"$(nproc)" -C bpf STATIC=1
+	build_once "$1" bpf bpf -C bpf STATIC=1
 }
 
 build_programs() {
-	log "building the test programs"
-	build_bpf
-	build_once cases "bpf tests/cases" make -j"$(nproc)" -C tests/cases BPF_O="$(programs_path)/bpf"
+	local arch=$1
+	build_bpf "$arch"
+	build_once "$arch" cases "bpf tests/cases" -C tests/cases BPF_O="$(programs_path "$arch")/bpf"
 }

@@ -8,12 +8,16 @@
 # own, so none outlives it and removing a chroot can never reach through a mount.
 
 CHROOT_SUITE=trixie
-CHROOT_PACKAGES=(bpftool busybox-static clang cpio gcc golang-go kmod libbpf-dev libc6-dev
-	libelf-dev libzstd-dev make pahole xz-utils zlib1g-dev)
+CHROOT_PACKAGES=(bpftool busybox-static clang cpio gcc gcc-aarch64-linux-gnu golang-go kmod
+	libbpf-dev{,:arm64} libc6-dev libelf-dev{,:arm64} libzstd-dev{,:arm64} make pahole perl
+	python3-minimal sparse xz-utils zlib1g-dev{,:arm64})
+# Packages of other architectures that can't be installed beside the chroot's own; they
+# are unpacked below /ARCHITECTURE.
+FOREIGN_PACKAGES=(busybox-static:arm64)
 
 chroot_path() {
 	local key
-	key=$(echo "$CHROOT_SUITE ${CHROOT_PACKAGES[*]}" | sha256sum | cut -c 1-12)
+	key=$(echo "$CHROOT_SUITE ${CHROOT_PACKAGES[*]} ${FOREIGN_PACKAGES[*]}" | sha256sum | cut -c 1-12)
 	echo "$CACHE/chroot/$key"
 }
 
@@ -32,7 +36,7 @@ bootstrap() {
 	sources=("$(source_line "$MAIN_MIRROR" "$suite")")
 	[ -z "$SECURITY_MIRROR" ] || sources+=("$(source_line "$SECURITY_MIRROR" "$suite-security")")
 	host_acquire_options >"$CACHE/tmp/bootstrap-apt.conf"
-	unshare --mount -- mmdebstrap --quiet --mode=root --variant=apt --architectures=amd64 \
+	unshare --mount -- mmdebstrap --quiet --mode=root --variant=apt --architectures="${ARCHITECTURES// /,}" \
 		--include="$packages" --aptopt="$CACHE/tmp/bootstrap-apt.conf" "$suite" "$dir" "${sources[@]}" \
 		</dev/null >"$CACHE/bootstrap.log" 2>&1 ||
 		die "mmdebstrap failed: $(grep '^E:' "$CACHE/bootstrap.log" | head -n 1) (see $CACHE/bootstrap.log)"
@@ -43,8 +47,22 @@ make_chroot() {
 	log "making the $CHROOT_SUITE build chroot (once, about a minute)"
 	staged=$(stage chroot)
 	bootstrap "$CHROOT_SUITE" "$staged" "${CHROOT_PACKAGES[@]}"
+	add_foreign_packages "$staged"
 	finish "$staged" "$chroot"
 	remove_other_chroots "$chroot"
+}
+
+add_foreign_packages() {
+	local chroot=$1 package debs deb
+	debs=$(stage debs)
+	for package in "${FOREIGN_PACKAGES[@]}"; do
+		(cd "$debs" && private_apt apt-get -qq download "$package/$CHROOT_SUITE") \
+			</dev/null >"$CACHE/download.log" 2>&1 || die "can't download $package, see $CACHE/download.log"
+	done
+	for deb in "$debs"/*.deb; do
+		dpkg-deb -x "$deb" "$chroot/$(dpkg-deb -f "$deb" Architecture)"
+	done
+	discard "$debs"
 }
 
 remove_other_chroots() {

@@ -10,20 +10,44 @@
 # adb88f42, and none of 100 without it. The kernel's console and the results have a
 # serial port each, so that printk never tears a line of the results.
 
+emulator_package() {
+	case $1 in
+	amd64) echo qemu-system-x86 ;;
+	arm64) echo qemu-system-arm ;;
+	esac
+}
+
+# Sets MACHINE (QEMU's arguments) and PORTS (the kernel's parameters) for an architecture.
+machine_for() {
+	local arch=$1 dir=$2
+	# shellcheck disable=SC2054 # commas are QEMU's
+	case $arch in
+	amd64)
+		MACHINE=(qemu-system-x86_64 -cpu max,-cx16 -serial "file:$dir/console.log"
+			-serial "file:$dir/result.log")
+		PORTS="console=ttyS0 results=ttyS1" ;;
+	arm64)
+		MACHINE=(qemu-system-aarch64 -M virt -cpu cortex-a57 -serial "file:$dir/console.log"
+			-chardev "file,id=results,path=$dir/result.log" -device pci-serial,chardev=results)
+		PORTS="console=ttyAMA0 results=ttyS0" ;;
+	*) die "no guest for $arch" ;;
+	esac
+}
+
 # Becomes the guest that a kernel and DIR/initrd make, for LIMIT seconds at most; what
 # follows PARAMETERS is for QEMU. It leaves its kernel's words in DIR/console.log and its
 # job's in DIR/result.log.
 guest_exec() {
-	local kernel=$1 dir=$2 limit=$3 parameters=$4
-	shift 4
+	local arch=$1 kernel=$2 dir=$3 limit=$4 parameters=$5
+	shift 5
 	: >"$dir/console.log"
 	: >"$dir/result.log"
+	machine_for "$arch" "$dir"
 	exec setpriv --pdeathsig TERM timeout --kill-after=5 "$limit" \
-		qemu-system-x86_64 -accel tcg,thread=single -cpu max,-cx16 -smp 2 -m 2G \
+		"${MACHINE[@]}" -accel tcg,thread=single -smp 2 -m 2G \
 		-nodefaults -display none -no-reboot \
-		-serial "file:$dir/console.log" -serial "file:$dir/result.log" \
 		-kernel "$kernel" -initrd "$dir/initrd" \
-		-append "console=ttyS0 oops=panic panic=-1 $parameters" "$@" \
+		-append "$PORTS oops=panic panic=-1 $parameters" "$@" \
 		</dev/null >"$dir/qemu.log" 2>&1
 }
 

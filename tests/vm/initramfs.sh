@@ -18,16 +18,17 @@ pack() {
 
 # Adds programs that exist; a guest that only boots a script needs none.
 make_base() {
-	local archive=$1 dir program
+	local arch=$1 archive=$2 dir program busybox=$CHROOT/bin/busybox
 	dir=$(stage base)
 	mkdir -p "$dir"/{bin,dev,proc,sys,run,tmp,module,lib/modules,etc}
 	ln -s bin "$dir/sbin"
-	cp "$CHROOT/bin/busybox" "$dir/bin/busybox"
+	[ "$arch" = "$BUILD_ARCH" ] || busybox=$CHROOT/$arch/usr/bin/busybox
+	cp "$busybox" "$dir/bin/busybox"
 	cp "$VM_DIR/init" "$dir/init"
 	cp "$VM_DIR/run-cases" "$dir/bin/run-cases"
 	chmod 755 "$dir/init" "$dir/bin/run-cases"
 	for program in bpf/sockmap-attach bpf/sockmap-check cases/cases; do
-		[ ! -e "$(programs_path)/$program" ] || cp "$(programs_path)/$program" "$dir/bin/"
+		[ ! -e "$(programs_path "$arch")/$program" ] || cp "$(programs_path "$arch")/$program" "$dir/bin/"
 	done
 	pack "$dir" "$archive"
 	discard "$dir"

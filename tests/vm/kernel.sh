@@ -7,14 +7,29 @@
 #   6.12+deb12         the newest of that series for that Debian release
 #   6.12.117+deb12     that ABI
 #   =7.3               that ABI, where a series has the same name
-# each in the cloud flavour; a whole release such as 6.12.117+deb12-rt-amd64 names any
-# other. A fetched kernel is a directory, named by its release, with vmlinuz,
-# lib/modules/RELEASE and headers/usr/{src,lib} as packaged.
+#   newest             the newest of all
+# each in the cloud flavour for amd64; NAME:FLAVOUR (6.12:rt-amd64, 6.1:cloud-arm64) or a
+# whole release (6.12.117+deb12-rt-amd64) names another. A fetched kernel is a directory,
+# named by its release, with vmlinuz, lib/modules/RELEASE and headers/usr/{src,lib} as
+# packaged.
 
 DEFAULT_FLAVOUR=cloud-amd64
+# What follows a series: .0-56, .0-0.deb11.52, .117+deb13, nothing.
+ANY_ABI='([.+][0-9a-z.+]*(-[0-9][0-9a-z.]*)?)?'
+
+# What "make test" takes unless something else is asked for.
+# shellcheck disable=SC2034 # used by run.sh and vm.sh
+DEFAULT_KERNELS="5.10 6.1 6.12 7.3 6.12:cloud-arm64"
+# What "all" adds to the cloud flavour's kernels.
+MORE_KERNELS="6.12:amd64 6.12:rt-amd64 newest:amd64 newest:rt-amd64
+	6.1:cloud-arm64 6.12:cloud-arm64 newest:cloud-arm64"
 
 kernel_path() {
 	echo "$CACHE/kernels/$1"
+}
+
+kernel_arch() {
+	echo "${1##*-}"
 }
 
 known_kernels() {
@@ -23,16 +38,20 @@ known_kernels() {
 
 # The extended regular expression that the wanted releases match.
 kernel_pattern() {
-	local name=$1 series=${1%%+*}
+	local name=${1%%:*} flavour=$DEFAULT_FLAVOUR
+	[ "$name" = "$1" ] || flavour=${1#*:}
+	local series=${name%%+*}
 	case $name in
-	*-amd64) escape "$name" ;;
-	=*) escape "${name#=}-$DEFAULT_FLAVOUR" ;;
+	*-amd64 | *-arm64) escape "$name" ;;
+	=*) escape "${name#=}-$flavour" ;;
+	newest) printf '[0-9]+\.[0-9]+%s-%s' "$ANY_ABI" "$(escape "$flavour")" ;;
 	*) if [[ ! $series =~ ^[0-9]+\.[0-9]+$ ]]; then
-		escape "$name-$DEFAULT_FLAVOUR"
+		escape "$name-$flavour"
 	elif [ "$series" = "$name" ]; then
-		printf '%s([.+][0-9a-z.+-]*)?-%s' "$(escape "$series")" "$DEFAULT_FLAVOUR"
+		printf '%s%s-%s' "$(escape "$series")" "$ANY_ABI" "$(escape "$flavour")"
 	else
-		printf '%s(\.[0-9]+)*%s(\.[0-9]+)*-%s' "$(escape "$series")" "$(escape "+${name#*+}")" "$DEFAULT_FLAVOUR"
+		printf '%s(\.[0-9]+)*%s(\.[0-9]+)*-%s' "$(escape "$series")" "$(escape "+${name#*+}")" \
+			"$(escape "$flavour")"
 	fi ;;
 	esac
 }
@@ -50,13 +69,44 @@ resolve_kernel() {
 	echo "$release"
 }
 
+# Every kernel that is worth a test: of each series and each Debian release that has it,
+# the oldest and the newest ABI, as stable updates change what no header tells; and some
+# of the other flavours.
+all_kernels() {
+	local name
+	known_kernels | sed -n "s/-$DEFAULT_FLAVOUR$//p" | awk '
+		{
+			match($0, /^[0-9]+\.[0-9]+/)
+			line = substr($0, 1, RLENGTH) (match($0, /deb[0-9]+/) ? substr($0, RSTART, RLENGTH) : "")
+			if (!(line in first)) {
+				lines[++count] = line
+				first[line] = $0
+			}
+			last[line] = $0
+		}
+		END {
+			for (i = 1; i <= count; i++) {
+				print first[lines[i]]
+				if (first[lines[i]] != last[lines[i]])
+					print last[lines[i]]
+			}
+		}' | sed "s/$/-$DEFAULT_FLAVOUR/"
+	for name in $MORE_KERNELS; do
+		resolve_kernel "$name"
+	done
+}
+
 # The packages that hold a kernel: from 6.19 on an image package only points to others.
+# What a build runs of the headers is for the machine that builds.
 kernel_packages() {
-	local release=$1
-	echo "linux-image-$release"
-	echo "linux-headers-$release"
-	private_apt apt-cache depends "linux-image-$release" "linux-headers-$release" |
-		sed -nE 's/^ *Depends: (linux-(base|binary|modules|headers|kbuild)-[0-9].*)/\1/p'
+	local release=$1 arch
+	arch=$(kernel_arch "$release")
+	{
+		echo "linux-image-$release"
+		echo "linux-headers-$release"
+		private_apt apt-cache depends "linux-image-$release:$arch" "linux-headers-$release:$arch" |
+			sed -nE 's/^ *Depends: <?(linux-(base|binary|modules|headers|kbuild)-[0-9][^:>]*).*/\1/p'
+	} | sed "s/-$arch\$/&:$arch/"
 }
 
 download_kernel() {

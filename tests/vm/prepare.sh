@@ -10,7 +10,7 @@ for part in lib apt chroot kernel build initramfs guest; do
 	. "$(dirname "${BASH_SOURCE[0]}")/$part.sh"
 done
 
-HOST_PACKAGES="qemu-system-x86 util-linux"
+HOST_PACKAGES="util-linux"
 
 prepare_tools() {
 	check_paths
@@ -37,10 +37,28 @@ prepare_kernels() {
 	done
 }
 
-# Makes the archives of the prepared kernels' guests: DIR/base.cpio and DIR/RELEASE.cpio.
+# The architectures of the prepared kernels.
+prepared_archs() {
+	local release
+	for release in "${RELEASES[@]}"; do
+		kernel_arch "$release"
+	done | sort -u
+}
+
+need_emulators() {
+	local arch
+	for arch in $(prepared_archs); do
+		need_packages "$(emulator_package "$arch")"
+	done
+}
+
+# Makes the archives of the prepared kernels' guests: DIR/base-ARCH.cpio and DIR/RELEASE.cpio.
 prepare_parts() {
-	local dir=$1 release
-	make_base "$dir/base.cpio"
+	local dir=$1 release arch
+	need_emulators
+	for arch in $(prepared_archs); do
+		make_base "$arch" "$dir/base-$arch.cpio"
+	done
 	for release in "${RELEASES[@]}"; do
 		make_kernel_part "$release" "$dir/$release.cpio"
 	done

@@ -40,12 +40,14 @@ run_guests() {
 }
 
 start_guests() {
-	local parameters=$1 dir
+	local parameters=$1 dir release
 	while [ ${#QUEUE[@]} -gt 0 ] && [ ${#STARTED[@]} -lt "$SLOTS" ]; do
 		dir=${QUEUE[0]}
 		QUEUE=("${QUEUE[@]:1}")
+		release=$(basename "$(dirname "$dir")")
 		date +%s >"$dir/began"
-		guest_exec "$(kernel_path "$(basename "$(dirname "$dir")")")/vmlinuz" "$dir" "$GUEST_LIMIT" "$parameters" &
+		guest_exec "$(kernel_arch "$release")" "$(kernel_path "$release")/vmlinuz" "$dir" \
+			"$GUEST_LIMIT" "$parameters" &
 		STARTED[$!]=$dir
 	done
 }

@@ -4,7 +4,8 @@
 # Divides the cases of a kernel among guests. Guests with an equal share end at about
 # the same time and a guest that dies takes only its share with it, so there are more
 # of them than run at once. The cases of the group "module" load and unload it all the
-# time; they keep to one guest, so that what they may break is theirs.
+# time; they keep to one guest, so that what they may break is theirs. It takes the longest
+# and comes first.
 
 SHARD_MIN=8
 SHARDS_MAX=4
@@ -26,7 +27,7 @@ matching() {
 # Writes DIR/1, DIR/2 ... from a list of names; neighbours, which are alike, are spread.
 divide() {
 	local list=$1 dir=$2 count shards
-	grep '^module/' "$list" >"$dir/module" || rm "$dir/module"
+	grep '^module/' "$list" >"$dir/0-module" || rm "$dir/0-module"
 	count=$(grep -vc '^module/' "$list" || true)
 	shards=$(((count + SHARD_MIN - 1) / SHARD_MIN))
 	[ "$shards" -le "$SHARDS_MAX" ] || shards=$SHARDS_MAX

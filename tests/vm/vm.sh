@@ -6,26 +6,45 @@
 set -euo pipefail
 # shellcheck source=/dev/null
 . "$(dirname "${BASH_SOURCE[0]}")/prepare.sh"
+# shellcheck source=/dev/null
+. "$VM_DIR/report.sh"
 
 usage() {
 	cat <<-'END'
 		usage: tests/vm/vm.sh COMMAND ...
-		  kernels                       the stock kernels that there are
+		  kernels                       the stock kernels that there are, whether they are in
+		                                the default set or in "all", cached, and what was
+		                                last found
+		  table                         what the last full run found, for the README
 		  fetch KERNEL...               fetches kernels, prints where they are
 		  build KERNEL...               builds the module for kernels, prints where it is
 		  chroot COMMAND...             runs a command in the build chroot
 		  boot KERNEL SCRIPT [FILE...]  runs a script in a guest, files are in its /files;
 		                                /module has our module, MODULE=no leaves it out
 		KERNEL is a series (6.12), a series of a Debian release (6.12+deb12), an ABI
-		(6.12.117+deb12), or a whole release (6.12.117+deb12-rt-amd64).
+		(6.12.117+deb12), "newest", each with a :FLAVOUR (6.12:rt-amd64, 6.1:cloud-arm64) if
+		it isn't cloud-amd64; or a whole release (6.12.117+deb12-rt-amd64).
 		environment: CACHE (.cache), LIMIT (seconds a guest may take, 300)
 	END
 	exit 2
 }
 
+# What is known, which of it the tests take, what is cached, and what was last found.
 kernels() {
-	prepare_tools
-	known_kernels
+	local release chosen found
+	check_paths
+	need_lists
+	for release in $DEFAULT_KERNELS; do resolve_kernel "$release"; done >"$CACHE/default-kernels"
+	all_kernels >"$CACHE/all-kernels"
+	printf '%-34s %-8s %-7s %s\n' kernel "in set" cached "last found"
+	known_kernels | while read -r release; do
+		chosen=-
+		! grep -qFx "$release" "$CACHE/all-kernels" || chosen=all
+		! grep -qFx "$release" "$CACHE/default-kernels" || chosen=default
+		found=$(last_found "$release")
+		printf '%-34s %-8s %-7s %s\n' "$release" "$chosen" \
+			"$([ -d "$(kernel_path "$release")" ] && echo yes || echo -)" "${found:--}"
+	done
 }
 
 fetch() {
@@ -61,9 +80,10 @@ boot() {
 	prepare_parts "$dir"
 	make_job_part "$dir/job" "$dir/job.cpio"
 	unlock
-	cat "$dir"/{base,"${RELEASES[0]}",job}.cpio >"$dir/initrd"
+	cat "$dir/base-$(kernel_arch "${RELEASES[0]}").cpio" "$dir"/{"${RELEASES[0]}",job}.cpio >"$dir/initrd"
 	rm "$dir"/*.cpio
-	(guest_exec "$(kernel_path "${RELEASES[0]}")/vmlinuz" "$dir" "${LIMIT:-300}" "") || true
+	(guest_exec "$(kernel_arch "${RELEASES[0]}")" "$(kernel_path "${RELEASES[0]}")/vmlinuz" "$dir" \
+		"${LIMIT:-300}" "") || true
 	rm -f "$dir/initrd"
 	report_boot "$dir"
 }
@@ -85,6 +105,7 @@ command=${1:-}
 shift || usage
 case $command in
 kernels) kernels ;;
+table) write_table ;;
 fetch) [ $# -gt 0 ] || usage; fetch "$@" ;;
 build) [ $# -gt 0 ] || usage; build "$@" ;;
 chroot) [ $# -gt 0 ] || usage; run_in_chroot "$@" ;;

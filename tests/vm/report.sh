@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What a run found, and what is kept of it. Whatever is tested (a kernel, a dkms suite)
+# has a directory of its own below RUN, and each part of its tests one below that, with a
+# file of verdicts (verdicts.awk says how they look) and the seconds it took.
+
+RESULTS=$CACHE/results
+FULL_RUN=$CACHE/last-full-run
+
+verdict() {
+	local dir=$1 word=$2 name=$3 remark=${4:-}
+	printf '%s\t%s\t%s\n' "$word" "$name" "$remark" >>"$dir/verdicts"
+}
+
+count() {
+	local word=$1
+	shift
+	cat "$@" | grep -c "^$word	" || true
+}
+
+targets() {
+	find "$RUN" -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort -V
+}
+
+print_failures() {
+	local verdicts part
+	for verdicts in "$RUN"/*/*/verdicts; do
+		part=${verdicts#"$RUN/"}
+		awk -F'\t' -v part="${part%/verdicts}" '
+			/^\t/ { if (failed) print "    " $2; next }
+			{ failed = $1 == "fail" }
+			failed { print "FAILED " $2 " (" part ")" ($3 == "" ? "" : ": " $3) }' "$verdicts"
+	done
+}
+
+# Why a kernel's read(2) passes fewer cases than there are, one line per reason.
+print_skips() {
+	cat "$RUN"/*/*/verdicts | awk -F'\t' '
+		$1 == "skip" { sub(/[0-9]+ of [0-9]+ bytes/, "some bytes", $3); skips[$3]++ }
+		END { for (reason in skips) printf "skipped %d: %s\n", skips[reason], reason }' | sort -k 2rn
+}
+
+print_table() {
+	local target
+	printf '%-34s %8s %8s %8s %8s\n' target passed failed skipped seconds
+	for target in $(targets); do
+		printf '%-34s %8d %8d %8d %8d\n' "$target" \
+			"$(count pass "$RUN/$target"/*/verdicts)" \
+			"$(count fail "$RUN/$target"/*/verdicts)" \
+			"$(count skip "$RUN/$target"/*/verdicts)" \
+			"$(cat "$RUN/$target"/*/seconds | awk '{ sum += $1 } END { print sum }')"
+	done
+}
+
+# Keeps what was found: each target's last result in a file of its name, and all those of a
+# run over everything in one: target, passed, failed, skipped, date, commit.
+keep_results() {
+	local everything=$1 target commit
+	commit=$(git -C "$TOP" describe --always --dirty 2>/dev/null || echo unknown)
+	mkdir -p "$RESULTS"
+	for target in $(targets); do
+		printf '%s\t%d\t%d\t%d\t%s\t%s\n' "$target" \
+			"$(count pass "$RUN/$target"/*/verdicts)" \
+			"$(count fail "$RUN/$target"/*/verdicts)" \
+			"$(count skip "$RUN/$target"/*/verdicts)" \
+			"$(date +%Y-%m-%d)" "$commit" >"$RESULTS/$target"
+	done
+	[ "$everything" = no ] || (cd "$RESULTS" && targets | xargs cat) >"$FULL_RUN"
+}
+
+# What a target's last complete run found, in words.
+last_found() {
+	[ ! -e "$RESULTS/$1" ] || awk -F'\t' '
+		{ printf "%d passed, %d failed, %d skipped on %s (%s)\n", $2, $3, $4, $5, $6 }' "$RESULTS/$1"
+}
+
+# Puts the last full run's table into the README, between the two marks.
+write_table() {
+	local readme=$TOP/README.md table
+	[ -s "$FULL_RUN" ] || die "no full run yet: make test KERNELS=all"
+	table=$(awk -F'\t' '
+		NR == 1 {
+			printf "On %s, at %s:\n\n| kernel | passed | failed | skipped |\n|---|---|---|---|\n", $5, $6
+		}
+		{ printf "| %s | %d | %d | %d |\n", $1, $2, $3, $4 }' "$FULL_RUN")
+	awk -v table="$table" '
+		/^<!-- tested kernels: end/ { skip = 0 }
+		!skip { print }
+		/^<!-- tested kernels: begin/ { print table; skip = 1 }' "$readme" >"$readme.new"
+	mv "$readme.new" "$readme"
+}
+
+# The last line, and the exit status.
+conclude() {
+	local passed failed skipped
+	passed=$(count pass "$RUN"/*/*/verdicts)
+	failed=$(count fail "$RUN"/*/*/verdicts)
+	skipped=$(count skip "$RUN"/*/*/verdicts)
+	echo "$passed passed, $failed failed$([ "$skipped" = 0 ] || echo ", $skipped skipped")"
+	[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
+}
