@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -165,13 +166,23 @@ void link_close(struct link *l)
 		sockmap_close(l->map);
 }
 
+/* libbpf does that too. Before 5.11 maps count as locked memory, of which 64 KiB are allowed. */
+static void allow_locked_memory(void)
+{
+	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+
+	expect(!setrlimit(RLIMIT_MEMLOCK, &unlimited), "RLIMIT_MEMLOCK: %s", strerror(errno));
+}
+
 static int bare_sockmap(void)
 {
 	union bpf_attr attr = {
 		.map_type = BPF_MAP_TYPE_SOCKMAP, .key_size = 4, .value_size = 4, .max_entries = 1,
 	};
-	int map = syscall(__NR_bpf, BPF_MAP_CREATE, &attr, sizeof(attr));
+	int map;
 
+	allow_locked_memory();
+	map = syscall(__NR_bpf, BPF_MAP_CREATE, &attr, sizeof(attr));
 	expect(map >= 0, "BPF_MAP_CREATE: %s", strerror(errno));
 	return map;
 }
