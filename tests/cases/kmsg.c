@@ -7,7 +7,8 @@
  * time: the source line of a WARNING or BUG, or the message without its numbers.
  *
  * Sockets and psocks are destroyed after RCU grace periods and in work queues. A splat from
- * there must not be charged to the next run, so collecting waits for grace periods first.
+ * there must not be charged to the next run, so collecting waits for grace periods first, and for
+ * the run's last socket: a psock keeps its socket until it is destroyed itself.
  */
 #define _GNU_SOURCE
 #include <ctype.h>
@@ -23,6 +24,7 @@
 #include "test.h"
 
 #define THOROUGH_MS	400
+#define SETTLE_MS	500
 
 static const char *const marks[] = {
 	"WARNING: ", "BUG: ", "kernel BUG at", "Oops", "KASAN", "KCSAN", "UBSAN",
@@ -34,6 +36,21 @@ static const char *const marks[] = {
 };
 
 static int kmsg_fd = -1;
+static long sockets_before;
+
+/* Sockets of all kinds that aren't freed yet. */
+static long sockets_used(void)
+{
+	FILE *f = fopen("/proc/net/sockstat", "r");
+	long used = 0;
+
+	if (!f)
+		return 0;
+	if (fscanf(f, "sockets: used %ld", &used) != 1)
+		used = 0;
+	fclose(f);
+	return used;
+}
 
 void kmsg_open(void)
 {
@@ -49,6 +66,7 @@ void kmsg_start(void)
 	if (kmsg_fd < 0)
 		return;
 	lseek(kmsg_fd, 0, SEEK_END);
+	sockets_before = sockets_used();
 	fd = open("/sys/kernel/debug/clear_warn_once", O_WRONLY);
 	if (fd < 0)
 		return;
@@ -124,9 +142,13 @@ static void splats_add(struct splats *s, const char *name)
 
 static void settle(bool thorough)
 {
+	double end = now() + SETTLE_MS / 1000.0;
+
 	for (int i = 0; i < 2; i++)
 		if (syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
 			sleep_ms(20);
+	while (sockets_used() > sockets_before && now() < end)
+		sleep_ms(2);
 	if (thorough)
 		sleep_ms(THOROUGH_MS);
 }
