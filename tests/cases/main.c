@@ -94,7 +94,7 @@ static bool control_splats_too(struct test *t, const char *splat)
 	struct outcome again;
 	bool found = false;
 
-	if (!(t->b->flags & ASK_READ))
+	if (!(t->b->flags & (ASK_READ | ASK_SPLATS)))
 		return false;
 	t->use_read = true;
 	for (int i = 0; i < SPLAT_TRIES && !found; i++) {

@@ -32,6 +32,7 @@
 enum {
 	ASK_READ	= BIT(0),	/* read(2) can do it too: it runs first, as the control */
 	V4_ONLY		= BIT(1),	/* the address family plays no part */
+	ASK_SPLATS	= BIT(2),	/* read(2) is no measure of the result, but of the splats */
 };
 
 struct test;

@@ -311,11 +311,11 @@ static void ring_asleep(const struct test *t)
 
 static const struct behaviour behaviours[] = {
 	UNLOAD(under_traffic, "under-traffic", .flags = ASK_READ | V4_ONLY, .limit = 30),
-	UNLOAD(asleep, "asleep", .limit = 20),
-	UNLOAD(asleep_under_load, "asleep-under-load", .flags = V4_ONLY, .limit = 30),
-	UNLOAD(asleep_timeout, "asleep-timeout", .flags = V4_ONLY, .limit = 20),
+	UNLOAD(asleep, "asleep", .flags = ASK_SPLATS, .limit = 20),
+	UNLOAD(asleep_under_load, "asleep-under-load", .flags = ASK_SPLATS | V4_ONLY, .limit = 30),
+	UNLOAD(asleep_timeout, "asleep-timeout", .flags = ASK_SPLATS | V4_ONLY, .limit = 20),
 	UNLOAD(timeout_runs_out, "timeout-runs-out", .flags = V4_ONLY),
-	UNLOAD(crowd_asleep, "crowd-asleep", .flags = V4_ONLY, .limit = 20),
+	UNLOAD(crowd_asleep, "crowd-asleep", .flags = ASK_SPLATS | V4_ONLY, .limit = 20),
 	UNLOAD(reset_after, "reset-after", .flags = V4_ONLY, .limit = 20),
 	UNLOAD(bytes_in_pipe, "bytes-in-pipe", .flags = V4_ONLY),
 	UNLOAD(bytes_in_socket, "bytes-in-socket", .flags = V4_ONLY),
