@@ -76,13 +76,14 @@ static bool mode_needs(const struct mode *mode, const char *prog)
 	return false;
 }
 
-static int load(struct sockmap *map, __u32 apply_bytes)
+static int load(struct sockmap *map, __u32 apply_bytes, bool within_send)
 {
 	struct bpf_program *prog;
 
 	bpf_object__for_each_program(prog, map->skel->obj)
 		bpf_program__set_autoload(prog, mode_needs(map->mode, bpf_program__name(prog)));
 	map->skel->rodata->apply_bytes = apply_bytes;
+	map->skel->rodata->apply_within_send = within_send;
 	return sockmap_bpf__load(map->skel);
 }
 
@@ -103,7 +104,7 @@ static int attach(struct sockmap *map)
 	return 0;
 }
 
-static struct sockmap *open_mode(enum sockmap_mode mode, __u32 apply_bytes)
+static struct sockmap *open_mode(enum sockmap_mode mode, __u32 apply_bytes, bool within_send)
 {
 	struct sockmap *map;
 	int err;
@@ -118,7 +119,7 @@ static struct sockmap *open_mode(enum sockmap_mode mode, __u32 apply_bytes)
 		err = -errno;
 		goto fail;
 	}
-	err = load(map, apply_bytes);
+	err = load(map, apply_bytes, within_send);
 	if (err)
 		goto fail;
 	err = attach(map);
@@ -134,12 +135,17 @@ fail:
 
 struct sockmap *sockmap_open(enum sockmap_mode mode)
 {
-	return open_mode(mode, mode == MODE_MSG_APPLY ? SOCKMAP_APPLY_BYTES : 0);
+	return open_mode(mode, mode == MODE_MSG_APPLY ? SOCKMAP_APPLY_BYTES : 0, false);
 }
 
 struct sockmap *sockmap_open_apply(__u32 apply_bytes)
 {
-	return open_mode(MODE_MSG_APPLY, apply_bytes);
+	return open_mode(MODE_MSG_APPLY, apply_bytes, false);
+}
+
+struct sockmap *sockmap_open_apply_within_send(void)
+{
+	return open_mode(MODE_MSG_APPLY, SOCKMAP_APPLY_BYTES, true);
 }
 
 void sockmap_close(struct sockmap *map)

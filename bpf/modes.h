@@ -30,6 +30,8 @@ int sockmap_mode_parse(const char *name);	/* <0: unknown */
 struct sockmap *sockmap_open(enum sockmap_mode mode);
 /* MODE_MSG_APPLY with an apply_bytes of one's own. */
 struct sockmap *sockmap_open_apply(__u32 apply_bytes);
+/* MODE_MSG_APPLY, with what is left of apply_bytes given up at the end of each sendmsg(). */
+struct sockmap *sockmap_open_apply_within_send(void);
 /*
  * Detaches everything. The kernel keeps the programs of a connection that is still in the map for
  * as long as the connection lives: data may be queued where only they can deliver it.

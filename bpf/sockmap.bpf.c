@@ -34,6 +34,8 @@ struct {
 
 /* 0: one verdict for each sendmsg(), however long. */
 const volatile __u32 apply_bytes;
+/* No verdict reaches from one sendmsg() into the next. */
+const volatile __u32 apply_within_send;
 
 /*
  * The verifier takes only plain 32-bit loads at fixed offsets from these contexts; volatile keeps
@@ -85,8 +87,13 @@ int msg_redirect(struct sk_msg_md *msg)
 {
 	struct conn_key key = {}, peer = {};
 
-	if (apply_bytes)
-		bpf_msg_apply_bytes(msg, apply_bytes);
+	if (apply_bytes) {
+		__u32 bytes = apply_bytes;
+
+		if (apply_within_send && bytes > LOAD(msg, size))
+			bytes = LOAD(msg, size);
+		bpf_msg_apply_bytes(msg, bytes);
+	}
 
 	CONN_KEY(&key, msg);
 	conn_key_swap(&key, &peer);

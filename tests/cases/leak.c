@@ -145,10 +145,9 @@ static long cost(struct test t, struct sockmap *map, bool use_read)
 
 static void memory(const struct test *t)
 {
-	struct sockmap *map = t->mode == MODE_PLAIN ? NULL : sockmap_open(t->mode);
+	struct sockmap *map = t->mode == MODE_PLAIN ? NULL : open_map(t);
 	long by_read, by_splice;
 
-	expect(map || t->mode == MODE_PLAIN, "sockmap_open: %s", strerror(errno));
 	by_read = cost(*t, map, true);
 	by_splice = cost(*t, map, false);
 	note("%d rounds: read(2) cost %ld KiB, splice %ld KiB", ROUNDS, by_read, by_splice);

@@ -111,8 +111,7 @@ struct unaccepted {
 /* A connection that the sockops program put into the map, with bytes in it, not yet accepted. */
 static void connect_unaccepted(struct unaccepted *u, const struct test *t)
 {
-	u->map = sockmap_open(t->mode);
-	expect(u->map, "sockmap_open: %s", strerror(errno));
+	u->map = open_map(t);
 	own_cgroup(u->map);
 	u->listener = tcp_listen(t->family);
 	u->client = tcp_connect(u->listener);

@@ -22,10 +22,12 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "net.h"
 #include "pattern.h"
 
 #define PATIENCE_MS 2000
+#define ROOMY_RCVBUF (64 << 20)	/* for any stream of these tests at once */
 
 int tcp_listen(int family)
 {
@@ -68,6 +70,26 @@ int tcp_pair(int family, int *connecting)
 	return fd;
 }
 
+struct sockmap *open_map(const struct test *t)
+{
+	struct sockmap *map;
+
+	if (t->mode == MODE_MSG_APPLY && faults & VERDICT_GOES_ASTRAY)
+		map = sockmap_open_apply_within_send();
+	else
+		map = sockmap_open(t->mode);
+	expect(map, "sockmap_open: %s", strerror(errno));
+	return map;
+}
+
+static void set_roomy_rcvbuf(int fd)
+{
+	int size = ROOMY_RCVBUF;
+
+	expect(!setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)),
+	       "SO_RCVBUFFORCE: %s", strerror(errno));
+}
+
 static void connect_sockets(struct link *l, const struct test *t)
 {
 	memset(l, 0, sizeof(*l));
@@ -77,6 +99,8 @@ static void connect_sockets(struct link *l, const struct test *t)
 	l->tx = l->peer;
 	if (t->mode == MODE_SKB_REDIRECT)
 		l->via = tcp_pair(t->family, &l->tx);
+	if (t->mode == MODE_SKB_REDIRECT && faults & REDIRECT_STALLS)
+		set_roomy_rcvbuf(l->rx);
 }
 
 void link_connect(struct link *l, const struct test *t)
@@ -84,8 +108,7 @@ void link_connect(struct link *l, const struct test *t)
 	connect_sockets(l, t);
 	if (t->mode == MODE_PLAIN)
 		return;
-	l->map = sockmap_open(t->mode);
-	expect(l->map, "sockmap_open: %s", strerror(errno));
+	l->map = open_map(t);
 }
 
 /* In skb-redirect mode tx stays out: it is the client of a proxy, and not on this machine's map. */

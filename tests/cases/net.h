@@ -24,6 +24,9 @@ struct link {
 	int tx, via, rx, peer;
 };
 
+/* A map of the case's mode, with traffic in mind that keeps clear of the kernel's faults. */
+struct sockmap *open_map(const struct test *t);
+
 /* The connections and an empty map / all of them put into the map / both. */
 void link_connect(struct link *l, const struct test *t);
 void link_insert(struct link *l);
