@@ -63,30 +63,38 @@ ssize_t reader_take(struct reader *r, int fd, void *buf, size_t len)
 	return n;
 }
 
-static void expect_progress(double since, uint64_t offset, ssize_t n, int fd)
-{
-	bool says_readable = readable_within(fd, 10);
+/* Since when there have been no bytes, and since when poll has said that there are; 0: it hasn't. */
+struct stall {
+	double quiet, liar;
+};
 
-	expect(!says_readable || now() - since < STALL_LIAR_MS / 1000.0,
+static void expect_progress(struct stall *since, uint64_t offset, ssize_t n, int fd)
+{
+	expect(!since->liar || now() - since->liar < STALL_LIAR_MS / 1000.0,
 	       "at byte %llu: %s for %d ms while poll says readable", (unsigned long long)offset,
 	       result_name(n), STALL_LIAR_MS);
-	expect(now() - since < STALL_QUIET_MS / 1000.0, "at byte %llu: no bytes for %d ms",
+	expect(now() - since->quiet < STALL_QUIET_MS / 1000.0, "at byte %llu: no bytes for %d ms",
 	       (unsigned long long)offset, STALL_QUIET_MS);
-	if (says_readable)
-		sleep_ms(1);
+	if (!readable_within(fd, 10)) {
+		since->liar = 0;
+		return;
+	}
+	if (!since->liar)
+		since->liar = now();
+	sleep_ms(1);
 }
 
 void receive(struct reader *r, int fd, uint64_t offset, size_t size, size_t chunk)
 {
 	char *buf = malloc(chunk);
-	double since = now();
+	struct stall since = { .quiet = now() };
 
 	expect(buf, "no memory");
 	while (size) {
 		ssize_t n = reader_take(r, fd, buf, chunk < size ? chunk : size);
 
 		if (n == -EAGAIN) {
-			expect_progress(since, offset, n, fd);
+			expect_progress(&since, offset, n, fd);
 			continue;
 		}
 		expect(n > 0, "at byte %llu: got %s with %zu bytes to come",
@@ -94,7 +102,7 @@ void receive(struct reader *r, int fd, uint64_t offset, size_t size, size_t chun
 		pattern_check(buf, offset, n, "stream");
 		offset += n;
 		size -= n;
-		since = now();
+		since = (struct stall){ .quiet = now() };
 	}
 	free(buf);
 }
