@@ -109,6 +109,22 @@ static inline bool sk_psock_has_verdict(const struct sk_psock *psock)
 }
 
 /*
+ * The parser attached to @psock, or NULL: 5.13 took it out of a struct of its
+ * own.
+ */
+static inline const struct strparser *
+sk_psock_parser(const struct sk_psock *psock)
+{
+#ifdef HAVE_SK_PSOCK_PARSER
+	return psock->progs.skb_parser && psock->parser.enabled ?
+	       &psock->parser.strp : NULL;
+#else
+	return psock->progs.stream_parser && psock->saved_data_ready ?
+	       &psock->strp : NULL;
+#endif
+}
+
+/*
  * Who moves copied_seq for a socket with a verdict program: tcp_eat_skb() came
  * with the change (6.4, and stable before it) that left it to the reader;
  * until then tcp_read_sock() had already done it when the reader came.

@@ -235,11 +235,12 @@ static int splice_skb(read_descriptor_t *desc, struct sk_buff *skb,
 	return ret;
 }
 
-static int splice_receive_queue(struct sock *sk, struct splice_state *ss)
+static int splice_receive_queue(struct sock *sk, struct splice_state *ss,
+				size_t limit)
 {
 	read_descriptor_t desc = {
 		.arg.data = ss,
-		.count = ss->len,
+		.count = min(ss->len, limit),
 	};
 
 	return tcp_read_sock(sk, &desc, splice_skb);
@@ -266,12 +267,72 @@ static bool receive_queue_first(struct sock *sk, struct sk_psock *psock)
 }
 
 /*
+ * Whether what is in sk_receive_queue is a program's to take, not ours.
+ *
+ * Kernels without tcp_bpf_recvmsg_parser() let recvmsg() take it.  Behind a
+ * mere verdict program that does no harm: it has seen what it is to see.  But a
+ * parser gets to bytes that came while the socket was locked only when it isn't
+ * any more.  If a reader takes them before, the parser loses its place, and
+ * what is left of an skb that was read in part comes again from its beginning.
+ * So what is a parser's is left to it on these kernels, too.
+ */
+static bool left_to_program(struct sock *sk)
+{
+	struct sk_psock *psock;
+	bool left;
+
+	if (symbols_sk_has_verdict(sk))
+		return true;
+	rcu_read_lock();
+	psock = sk_psock(sk);
+	left = psock && sk_psock_parser(psock);
+	rcu_read_unlock();
+	return left;
+}
+
+static bool partly_read(struct sock *sk)
+{
+	const struct sk_buff *skb = skb_peek(&sk->sk_receive_queue);
+
+	return skb && after(tcp_sk(sk)->copied_seq, TCP_SKB_CB(skb)->seq);
+}
+
+/* Whether a parser that was left bytes will never read them. */
+static bool parser_gave_up(struct sock *sk, const struct strparser *strp)
+{
+	return strp->stopped || (sk->sk_shutdown & RCV_SHUTDOWN &&
+				 strp->need_bytes > tcp_inq(sk));
+}
+
+/*
+ * Whether the reader has to take the next skb after all, as recvmsg() does on
+ * kernels without tcp_bpf_recvmsg_parser(): one that was read in part before
+ * the parser came, or that the parser gave up.
+ */
+static bool next_skb_is_ours(struct sock *sk, struct sk_psock *psock)
+{
+	const struct strparser *strp = sk_psock_parser(psock);
+
+	return strp && !symbols_sk_has_verdict(sk) &&
+	       !skb_queue_empty(&sk->sk_receive_queue) &&
+	       (partly_read(sk) || parser_gave_up(sk, strp));
+}
+
+static int splice_next_skb(struct sock *sk, struct splice_state *ss)
+{
+	const struct sk_buff *skb = skb_peek(&sk->sk_receive_queue);
+	u32 len = TCP_SKB_CB(skb)->end_seq - tcp_sk(sk)->copied_seq;
+
+	return splice_receive_queue(sk, ss, len);
+}
+
+/*
  * Bytes that wait in sk_receive_queue although a verdict program is attached
  * came before accept() or the program did, or when memory was short, or while
  * the socket was locked.  They are the program's to judge: offer them to it, as
  * recvmsg() does.  A parser gets to them later, when the socket isn't locked.
  */
-static void offer_to_verdict(struct sock *sk)
+static void offer_to_program(struct sock *sk)
 {
 	if (unlikely(!skb_queue_empty(&sk->sk_receive_queue)))
 		READ_ONCE(sk->sk_data_ready)(sk);
@@ -282,6 +343,7 @@ static int splice_once(struct sock *sk, struct splice_state *ss)
 {
 	struct sk_psock *psock;
 	int ret = 0;
+	bool ours;
 
 	/* As tcp_read_sock() has it; a listener can be in a map, too. */
 	if (unlikely(sk->sk_state == TCP_LISTEN))
@@ -289,15 +351,20 @@ static int splice_once(struct sock *sk, struct splice_state *ss)
 
 	psock = sk_psock_get(sk);
 	if (unlikely(!psock))
-		return splice_receive_queue(sk, ss);
+		return splice_receive_queue(sk, ss, SIZE_MAX);
 
-	if (symbols_sk_has_verdict(sk))
-		offer_to_verdict(sk);
-	else if (receive_queue_first(sk, psock))
-		ret = splice_receive_queue(sk, ss);
+	ours = next_skb_is_ours(sk, psock);
+	if (!left_to_program(sk)) {
+		if (receive_queue_first(sk, psock))
+			ret = splice_receive_queue(sk, ss, SIZE_MAX);
+	} else if (!ours) {
+		offer_to_program(sk);
+	}
 	/* A FIN alone is something in that queue too, with no bytes. */
 	if (!ret)
 		ret = splice_ingress_msg(sk, psock, ss);
+	if (!ret && ours)
+		ret = splice_next_skb(sk, ss);
 	sk_psock_put(sk, psock);
 	return ret;
 }
@@ -319,7 +386,7 @@ static bool readable(struct sock *sk)
 {
 	if (inflight_draining() || ingress_msg_queued(sk))
 		return true;
-	return !symbols_sk_has_verdict(sk) &&
+	return !left_to_program(sk) &&
 	       !skb_queue_empty_lockless(&sk->sk_receive_queue);
 }
 
@@ -350,11 +417,11 @@ static int wait_for_verdict(struct sock *sk, long *timeo)
 	return ret;
 }
 
-/* Bytes that a verdict program hasn't judged yet; to be offered to it again. */
+/* Bytes that a program hasn't judged yet; to be offered to it again. */
 static bool verdict_due(struct sock *sk)
 {
 	return unlikely(!skb_queue_empty(&sk->sk_receive_queue)) &&
-	       symbols_sk_has_verdict(sk);
+	       left_to_program(sk);
 }
 
 /* Whether no more bytes will arrive; if so, @ret is what that means. */
@@ -405,8 +472,12 @@ static int nothing_there(struct sock *sk, long *timeo)
 		return ret;
 	if (signal_pending(current))
 		return sock_intr_errno(*timeo);
-	/* A parser that waits for bytes that won't come: recvmsg()'s answer. */
-	if (ended && verdict_due(sk) && !ingress_msg_queued(sk))
+	/*
+	 * A parser that waits for bytes that won't come: the answer of
+	 * tcp_bpf_recvmsg_parser().
+	 */
+	if (ended && symbols_sk_has_verdict(sk) && verdict_due(sk) &&
+	    !ingress_msg_queued(sk))
 		return -EAGAIN;
 	return 1;
 }

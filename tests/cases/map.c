@@ -60,6 +60,21 @@ static void only_before_insert(const struct test *t)
 	receive_all(&s.r, s.l.rx, 0, BEFORE, 4096);
 }
 
+/* What a reader left of an skb before the insert is all that may come of it. */
+static void partly_read_before_insert(const struct test *t)
+{
+	struct scene s;
+
+	connect_scene(&s, t);
+	send_pattern(s.l.peer, 0, BEFORE, BEFORE);
+	await_readable(s.l.rx);
+	receive(&s.r, s.l.rx, 0, 400, 400);
+	link_insert(&s.l);
+	receive(&s.r, s.l.rx, 400, BEFORE - 400, 4096);
+	send_pattern(s.l.tx, BEFORE, AFTER, 1000);
+	receive_all(&s.r, s.l.rx, BEFORE, AFTER, 4096);
+}
+
 static void fin_before_insert(const struct test *t)
 {
 	struct scene s;
@@ -376,6 +391,8 @@ static const struct behaviour behaviours[] = {
 	MAP_CASE(before_insert, "before-insert", .modes = MSG_MODES | PLAIN),
 	MAP_CASE(before_insert, "before-insert", .modes = SKB_MODES, .flags = ASK_READ),
 	MAP_CASE(only_before_insert, "only-before-insert", .modes = ALL_MODES, .flags = ASK_READ),
+	MAP_CASE(partly_read_before_insert, "partly-read-before-insert", .modes = ALL_MODES,
+		 .flags = ASK_READ),
 	MAP_CASE(fin_before_insert, "before-insert-fin", .modes = MSG_MODES | PLAIN),
 	MAP_CASE(fin_before_insert, "before-insert-fin", .modes = SKB_MODES, .flags = ASK_READ),
 	MAP_CASE(before_accept, "before-accept", .modes = SOCKMAP_MODES, .flags = ASK_READ),
