@@ -19,6 +19,7 @@
 #include "take.h"
 
 #define TIMEOUT_MS	200
+#define TIMEOUT_TRIES	3
 #define SLEEP_MS	60	/* long enough to see that a call goes on sleeping */
 #define LATE_MS		1200
 
@@ -124,19 +125,30 @@ static void nonblock_pipe(const struct test *t)
 	link_close(&l);
 }
 
+static double time_out(const struct test *t, struct link *l)
+{
+	double begin = now();
+	struct call c;
+
+	call_start(&c, t, l->rx, 100);
+	expect_result(call_end(&c, "the call began"), -EAGAIN, "SO_RCVTIMEO ran out");
+	return now() - begin;
+}
+
+/* When a guest is starved of time its jiffies lag behind its clock, and a wait may end early. */
 static void timeout(const struct test *t)
 {
-	struct call c;
 	struct link l;
-	double begin;
+	double took;
 
 	link_open(&l, t);
 	set_rcvtimeo(l.rx, TIMEOUT_MS);
-	begin = now();
-	call_start(&c, t, l.rx, 100);
-	expect_result(call_end(&c, "the call began"), -EAGAIN, "SO_RCVTIMEO ran out");
-	expect(now() - begin > (TIMEOUT_MS - 10) / 1000.0, "it came after %.3f s", now() - begin);
-	link_close(&l);
+	for (int i = 0; i < TIMEOUT_TRIES; i++) {
+		took = time_out(t, &l);
+		if (took > (TIMEOUT_MS - 10) / 1000.0)
+			return;
+	}
+	fail("it came after %.3f s, %d times too early", took, TIMEOUT_TRIES);
 }
 
 /* Bytes within the time are delivered, and the next call has the whole time again. */
