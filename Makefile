@@ -22,6 +22,11 @@ remove_all = for source in /var/lib/dkms/$(NAME)/*/source; do \
 		rm -rf "/usr/src/$(NAME)-$$version"; \
 	done; rm -rf $(SRCDIR)
 
+# The other kernels that have it.  make expands a whole recipe before it runs the
+# first line, so this is asked before remove_all.
+others	= $(filter-out $(KVER),$(shell dkms status -m $(NAME) 2>/dev/null | \
+		sed -n 's/.*, \([^,]*\), [^,]*: installed.*/\1/p'))
+
 .PHONY: modules install uninstall tools demo test kernels table clean help
 
 modules:
@@ -40,7 +45,10 @@ install:
 	cp Kbuild dkms.conf LICENSE $(SRCDIR)/
 	cp module/*.[ch] $(SRCDIR)/module/
 	dkms add -m $(NAME) -v $(VERSION)
-	dkms install -m $(NAME) -v $(VERSION) -k $(KVER)
+	@for kernel in $(KVER) $(others); do \
+		[ -e /lib/modules/$$kernel/build/Makefile ] || continue; \
+		(set -x; dkms install -m $(NAME) -v $(VERSION) -k $$kernel) || exit 1; \
+	done
 	@echo "installed; load it with 'sudo modprobe $(NAME)'"
 
 uninstall:
