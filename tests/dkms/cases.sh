@@ -185,13 +185,13 @@ case_install_anew() {
 }
 
 # apt installs a kernel without kprobes: the later one, with another configuration in
-# its headers, which dkms reads.
+# its headers, which dkms and kbuild read.
 case_excluded_config() {
-	local deb
+	local deb config=$WORK/headers/usr/src/linux-headers-$LATER
 	expect_module "$RUNNING" "$VERSION"
 	deb=$(cd "$MACHINE$LATER_DEBS" && echo "linux-headers-${LATER}_"*.deb)
 	dpkg-deb -R "$MACHINE$LATER_DEBS/$deb" "$WORK/headers"
-	sed -i '/^CONFIG_KPROBES=/d' "$WORK/headers/usr/src/linux-headers-$LATER/.config"
+	sed -i '/^CONFIG_KPROBES=/d' "$config/.config" "$config/include/config/auto.conf"
 	mkdir -p "$VIEW/upper$LATER_DEBS"
 	dpkg-deb -b "$WORK/headers" "$VIEW/upper$LATER_DEBS/$deb"
 	install_later_kernel
