@@ -140,7 +140,7 @@ case_runs() {
 	on_machine sh -euc 'case $1 in *.xz) xz -dc "$1" ;; *) cat "$1" ;; esac' sh "$(modules_of "$RUNNING")" >"$job/$NAME.ko"
 	make_job_part "$job" "$WORK/job.cpio"
 	cat "$WORK"/{base,job}.cpio >"$guest/initrd"
-	(guest_exec "$(vmlinuz_of "$RUNNING")" "$guest" "$GUEST_LIMIT" "") || echo "qemu ended with status $?"
+	(guest_exec "$BUILD_ARCH" "$(vmlinuz_of "$RUNNING")" "$guest" "$GUEST_LIMIT" "") || echo "qemu ended with status $?"
 	rm "$guest/initrd"
 	job_output "$guest"
 	case $(job_status "$guest") in

@@ -48,8 +48,9 @@ prepare() {
 	prepare_tools
 	use_suite_apt
 	need_machine
-	build_bpf
-	make_base "$WORK/base.cpio"
+	need_packages "$(emulator_package "$BUILD_ARCH")"
+	build_bpf "$BUILD_ARCH"
+	make_base "$BUILD_ARCH" "$WORK/base.cpio"
 	unlock
 }
 

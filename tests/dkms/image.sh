@@ -36,6 +36,10 @@ use_suite_apt() {
 	CONF
 }
 
+suite_kernels() {
+	list_kernels | grep -e "-$BUILD_ARCH\$"
+}
+
 # Sets RUNNING, the suite's default kernel.
 default_kernel() {
 	RUNNING=$(private_apt apt-cache depends "linux-image-$FLAVOUR" | sed -n 's/^ *Depends: linux-image-//p')
@@ -46,7 +50,7 @@ default_kernel() {
 # one ABI only), and LATER, the newest that there is.
 choose_kernels() {
 	local all alike
-	all=$(list_kernels | tac | grep -vFx "$RUNNING")
+	all=$(suite_kernels | tac | grep -vFx "$RUNNING")
 	alike=$(grep -E "^$(escape "$(series "$RUNNING")")[.+-]" <<<"$all" || true)
 	LATER=$(grep -e "-$FLAVOUR\$" <<<"$all" | first_to_be_had) || die "the mirror has no second kernel for $SUITE"
 	OTHER=$({ grep -e "-$FLAVOUR\$" <<<"$alike" || true; echo "$alike"; } | grep -vFx "$LATER" | first_to_be_had) ||
@@ -83,7 +87,7 @@ bootstrap_machine() (
 need_machine() {
 	local key
 	default_kernel
-	key=$(echo "$SUITE ${MACHINE_PACKAGES[*]} $RUNNING $(list_kernels)" | sha256sum | cut -c 1-12)
+	key=$(echo "$SUITE ${MACHINE_PACKAGES[*]} $RUNNING $(suite_kernels)" | sha256sum | cut -c 1-12)
 	MACHINE=$CACHE/dkms/$SUITE-$key
 	[ -d "$MACHINE" ] || make_machine
 	read -r RUNNING OTHER LATER <"$MACHINE/kernels"

@@ -46,7 +46,9 @@ find_mirrors() {
 }
 
 source_line() {
-	printf 'deb [arch=%s target=Packages signed-by=%s] %s %s main\n' "${ARCHITECTURES// /,}" "$KEYRING" "$1" "$2"
+	local architectures=$1 mirror=$2 suite=$3
+	printf 'deb [arch=%s target=Packages signed-by=%s] %s %s main\n' \
+		"${architectures// /,}" "$KEYRING" "$mirror" "$suite"
 }
 
 write_apt_config() {
@@ -54,9 +56,9 @@ write_apt_config() {
 	mkdir -p "$APT_DIR"/{lists/partial,cache/archives/partial,preferences.d}
 	: >"$APT_DIR/status"
 	{
-		for suite in $MAIN_SUITES; do source_line "$MAIN_MIRROR" "$suite"; done
+		for suite in $MAIN_SUITES; do source_line "$ARCHITECTURES" "$MAIN_MIRROR" "$suite"; done
 		[ -z "$SECURITY_MIRROR" ] ||
-			for suite in $SECURITY_SUITES; do source_line "$SECURITY_MIRROR" "$suite"; done
+			for suite in $SECURITY_SUITES; do source_line "$ARCHITECTURES" "$SECURITY_MIRROR" "$suite"; done
 	} >"$APT_DIR/sources.list"
 	cat >"$APT_DIR/apt.conf" <<-CONF
 		Dir::State "$APT_DIR";

@@ -28,15 +28,16 @@ host_acquire_options() {
 
 # Makes a Debian root file system: bootstrap SUITE DIR PACKAGE...
 bootstrap() {
-	local suite=$1 dir=$2 packages sources
+	local suite=$1 dir=$2 architectures=$BUILD_ARCH packages sources
 	shift 2
+	[[ " $* " != *:arm64\ * ]] || architectures+=" arm64"
 	need_packages mmdebstrap debian-archive-keyring
 	find_mirrors
 	packages=$(IFS=, && echo "$*")
-	sources=("$(source_line "$MAIN_MIRROR" "$suite")")
-	[ -z "$SECURITY_MIRROR" ] || sources+=("$(source_line "$SECURITY_MIRROR" "$suite-security")")
+	sources=("$(source_line "$architectures" "$MAIN_MIRROR" "$suite")")
+	[ -z "$SECURITY_MIRROR" ] || sources+=("$(source_line "$architectures" "$SECURITY_MIRROR" "$suite-security")")
 	host_acquire_options >"$CACHE/tmp/bootstrap-apt.conf"
-	unshare --mount -- mmdebstrap --quiet --mode=root --variant=apt --architectures="${ARCHITECTURES// /,}" \
+	unshare --mount -- mmdebstrap --quiet --mode=root --variant=apt --architectures="${architectures// /,}" \
 		--include="$packages" --aptopt="$CACHE/tmp/bootstrap-apt.conf" "$suite" "$dir" "${sources[@]}" \
 		</dev/null >"$CACHE/bootstrap.log" 2>&1 ||
 		die "mmdebstrap failed: $(grep '^E:' "$CACHE/bootstrap.log" | head -n 1) (see $CACHE/bootstrap.log)"
