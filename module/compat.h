@@ -151,11 +151,31 @@ static inline bool sk_msg_from_self(const struct sk_msg *msg,
 #endif
 }
 
-/* A splice_read in struct proto: this kernel may serve sockmap by itself. */
+/*
+ * A splice_read in struct proto (in no release up to 7.3), and whether sockmap
+ * gives @sk, which is @psock's and in no map, another one than it has.
+ */
 #ifdef HAVE_PROTO_SPLICE_READ
-#define KERNEL_SPLICES_BY_PROTO true
+#define PROTO_HAS_SPLICE_READ true
+
+static inline int sk_psock_changes_splice_read(struct sock *sk,
+					       struct sk_psock *psock)
+{
+	const struct proto *plain = sk->sk_prot;
+	int ret;
+
+	psock->psock_update_sk_prot = plain->psock_update_sk_prot;
+	ret = plain->psock_update_sk_prot(sk, psock, false);
+	return ret ?: sk->sk_prot->splice_read != plain->splice_read;
+}
 #else
-#define KERNEL_SPLICES_BY_PROTO false
+#define PROTO_HAS_SPLICE_READ false
+
+static inline int sk_psock_changes_splice_read(struct sock *sk,
+					       struct sk_psock *psock)
+{
+	return false;
+}
 #endif
 
 #endif

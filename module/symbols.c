@@ -15,8 +15,10 @@
 
 #include <linux/kallsyms.h>
 #include <linux/kprobes.h>
+#include <linux/net.h>
 #include <linux/printk.h>
 #include <linux/string.h>
+#include <net/net_namespace.h>
 
 #include "compat.h"
 #include "symbols.h"
@@ -89,22 +91,60 @@ static int __init resolve_called(void)
 	return 0;
 }
 
+/*
+ * Whether the kernel splices from sockmap sockets by itself; negative when that
+ * can't be found out.  A member in struct proto doesn't tell, other protocols
+ * may have been the reason for it, and who fills it in for tcp_bpf may have any
+ * name.  So let the kernel do to a socket what sockmap does, and look.
+ */
+static int __init kernel_splices(void)
+{
+	struct sk_psock *psock;
+	struct socket *sock;
+	int ret;
+
+	if (symbol_address("tcp_bpf_splice_read"))
+		return true;
+	if (!PROTO_HAS_SPLICE_READ)
+		return false;
+
+	ret = sock_create_kern(&init_net, PF_INET, SOCK_STREAM, IPPROTO_TCP,
+			       &sock);
+	if (ret)
+		return ret;
+	psock = sk_psock_init(sock->sk, NUMA_NO_NODE);
+	ret = PTR_ERR_OR_ZERO(psock);
+	if (!ret) {
+		ret = sk_psock_changes_splice_read(sock->sk, psock);
+		sk_psock_put(sock->sk, psock);
+	}
+	sock_release(sock);
+	return ret;
+}
+
 /**
  * symbols_resolve - find what is not exported
  *
  * Says in the kernel log what is missing.  Process context, sleeps.
  *
- * Return: 0; -EEXIST when the kernel splices from sockmap sockets by itself;
- * -ENOENT when a symbol is missing.
+ * Return: 0; -EOPNOTSUPP when the kernel splices from sockmap sockets by itself
+ * (modprobe would take -EEXIST for a module that is loaded already, and hide
+ * it); -ENOENT when a symbol is missing; an error of making a socket.
  */
 int __init symbols_resolve(void)
 {
 	unsigned long addr;
 	int ret;
 
-	if (KERNEL_SPLICES_BY_PROTO || symbol_address("tcp_bpf_splice_read")) {
+	ret = kernel_splices();
+	if (ret > 0) {
 		pr_err("not loaded: this kernel splices from sockmap sockets by itself\n");
-		return -EEXIST;
+		return -EOPNOTSUPP;
+	}
+	if (ret) {
+		pr_err("not loaded: can't try this kernel's sockmap (error %d)\n",
+		       ret);
+		return ret;
 	}
 
 	ret = need_symbol("tcp_splice_read", &tcp_splice_read_address);
