@@ -79,10 +79,11 @@ record() {
 	tail -n "$DIAGNOSTICS" "$DIR/$name.log" | tr -d '\r' | tr '\t' ' ' | sed 's/^/\t/'
 }
 
+# unshare lets no lesser signal end it before its child has.
 # shellcheck disable=SC2317 # called by a trap
 stop() {
 	if [ -n "$CASE" ]; then
-		kill -- "-$CASE" 2>/dev/null || true
+		kill -KILL -- "-$CASE" 2>/dev/null || true
 		wait "$CASE" 2>/dev/null || true
 	fi
 	discard "$WORK" 2>/dev/null || true
