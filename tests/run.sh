@@ -7,6 +7,8 @@
 
 set -euo pipefail
 
+# What it takes besides DEFAULT_KERNELS, unless CASES are named.
+DEFAULT_OTHERS="own-splice dkms:trixie"
 DKMS_SUITES="bullseye bookworm trixie sid"
 # sparse doesn't know every kernel's headers.
 SPARSE_KERNEL=6.12
@@ -23,7 +25,8 @@ usage() {
 	cat <<-END
 		usage: tests/run.sh
 		environment:
-		  KERNELS  what to test ($DEFAULT_KERNELS):
+		  KERNELS  what to test ($DEFAULT_KERNELS,
+		           and $DEFAULT_OTHERS):
 		           kernels by name, see tests/vm/vm.sh; dkms:SUITE, the life of an
 		           installation on Debian ($DKMS_SUITES); own-splice, a kernel
 		           that splices from sockmap sockets by itself; all, everything
@@ -35,8 +38,9 @@ usage() {
 
 # Sets RELEASES (kernels) and OTHERS (the rest) to what is to be tested.
 choose_targets() {
-	local name suite release
-	for name in ${KERNELS:-$DEFAULT_KERNELS}; do
+	local name suite release wanted=${KERNELS:-$DEFAULT_KERNELS}
+	[ -n "${KERNELS:-}${CASES:-}" ] || wanted+=" $DEFAULT_OTHERS"
+	for name in $wanted; do
 		case $name in
 		all)
 			EVERYTHING=yes

@@ -8,9 +8,10 @@
 # own, so none outlives it and removing a chroot can never reach through a mount.
 
 CHROOT_SUITE=trixie
-CHROOT_PACKAGES=(bpftool busybox-static clang cpio gcc gcc-aarch64-linux-gnu golang-go kmod
-	libbpf-dev{,:arm64} libc6-dev libelf-dev{,:arm64} libzstd-dev{,:arm64} make pahole perl
-	python3-minimal sparse xz-utils zlib1g-dev{,:arm64})
+CHROOT_PACKAGES=(bc bison bpftool busybox-static clang cpio flex gcc gcc-aarch64-linux-gnu
+	golang-go kmod libbpf-dev{,:arm64} libc6-dev libelf-dev{,:arm64} libssl-dev
+	libzstd-dev{,:arm64} make pahole patch perl python3 sparse xz-utils zlib1g-dev{,:arm64}
+	zstd)
 # Packages of other architectures that can't be installed beside the chroot's own; they
 # are unpacked below /ARCHITECTURE.
 FOREIGN_PACKAGES=(busybox-static:arm64)
