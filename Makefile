@@ -85,5 +85,5 @@ help:
 	@echo 'sudo make demo     watch io.Copy fail on a stock kernel, work with the module, fail again'
 	@echo 'sudo make test     run the tests in guests; KERNELS= and CASES= narrow the run, KERNELS=all widens it'
 	@echo 'make kernels       the stock kernels that the tests know, those in .cache/, and what was last found'
-	@echo 'make table         write what the last full run found into the README'
+	@echo 'make table         write what was last found on each kernel of KERNELS=all into the README'
 	@echo 'make clean         remove what make built (the cache of demo and test is .cache/)'

@@ -7,9 +7,6 @@
 
 set -euo pipefail
 
-# What it takes besides DEFAULT_KERNELS, unless CASES are named.
-DEFAULT_OTHERS="own-splice dkms:trixie"
-DKMS_SUITES="bullseye bookworm trixie sid"
 # sparse doesn't know every kernel's headers.
 SPARSE_KERNEL=6.12
 KEPT_RUNS=10
@@ -28,8 +25,9 @@ usage() {
 		  KERNELS  what to test ($DEFAULT_KERNELS,
 		           and $DEFAULT_OTHERS):
 		           kernels by name, see tests/vm/vm.sh; dkms:SUITE, the life of an
-		           installation on Debian ($DKMS_SUITES); own-splice, a kernel
-		           that splices from sockmap sockets by itself; all, everything
+		           installation on that Debian; own-splice, a kernel that splices from
+		           sockmap sockets by itself; all: every kernel, and
+		           $ALL_OTHERS
 		  CASES    which cases, as globs (*)
 		  MODULE   no: without the module, to see the suite fail on the stock kernels
 	END
@@ -38,20 +36,17 @@ usage() {
 
 # Sets RELEASES (kernels) and OTHERS (the rest) to what is to be tested.
 choose_targets() {
-	local name suite release wanted=${KERNELS:-$DEFAULT_KERNELS}
+	local name release wanted=${KERNELS:-$DEFAULT_KERNELS}
 	[ -n "${KERNELS:-}${CASES:-}" ] || wanted+=" $DEFAULT_OTHERS"
 	for name in $wanted; do
 		case $name in
 		all)
 			EVERYTHING=yes
 			mapfile -t -O ${#RELEASES[@]} RELEASES < <(all_kernels)
-			OTHERS+=(own-splice)
-			for suite in $DKMS_SUITES; do OTHERS+=("dkms:$suite"); done ;;
-		dkms:*)
-			[[ " $DKMS_SUITES " == *" ${name#dkms:} "* ]] ||
-				die "no dkms test for '${name#dkms:}'; there are: $DKMS_SUITES"
+			read -ra OTHERS <<<"$ALL_OTHERS" ;;
+		dkms:* | own-splice)
+			[[ " $ALL_OTHERS " == *" $name "* ]] || die "no test '$name'; there are: $ALL_OTHERS"
 			OTHERS+=("$name") ;;
-		own-splice) OTHERS+=("$name") ;;
 		*)
 			release=$(resolve_kernel "$name")
 			RELEASES+=("$release") ;;
@@ -206,7 +201,7 @@ for other in "${OTHERS[@]}"; do
 	run_other "$other"
 done
 forget_old_logs test "$KEPT_RUNS"
-[ "${CASES:-*}/${MODULE:-yes}" != "*/yes" ] || keep_results "$EVERYTHING"
+[ "${CASES:-*}/${MODULE:-yes}" != "*/yes" ] || keep_results
 print_failures
 print_skips
 print_table

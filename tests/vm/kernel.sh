@@ -20,6 +20,11 @@ ANY_ABI='([.+][0-9a-z.+]*(-[0-9][0-9a-z.]*)?)?'
 # What "make test" takes unless something else is asked for.
 # shellcheck disable=SC2034 # used by run.sh and vm.sh
 DEFAULT_KERNELS="5.10 6.1 6.12 7.3 6.12:cloud-arm64"
+# What "make test" takes besides kernels, and what of that "all" takes; see tests/run.sh.
+# shellcheck disable=SC2034
+DEFAULT_OTHERS="own-splice dkms:trixie"
+# shellcheck disable=SC2034
+ALL_OTHERS="own-splice dkms:bullseye dkms:bookworm dkms:trixie dkms:sid"
 # What "all" adds to the cloud flavour's kernels.
 MORE_KERNELS="6.12:amd64 6.12:rt-amd64 newest:amd64 newest:rt-amd64
 	6.1:cloud-arm64 6.12:cloud-arm64 newest:cloud-arm64"

@@ -6,7 +6,6 @@
 # file of verdicts (verdicts.awk says how they look) and the seconds it took.
 
 RESULTS=$CACHE/results
-FULL_RUN=$CACHE/last-full-run
 
 verdict() {
 	local dir=$1 word=$2 name=$3 remark=${4:-}
@@ -53,10 +52,10 @@ print_table() {
 	done
 }
 
-# Keeps what was found: each target's last result in a file of its name, and all those of a
-# run over everything in one: target, passed, failed, skipped, date, commit.
+# Keeps what a complete run found, in a file for each target: target, passed, failed,
+# skipped, date, commit.
 keep_results() {
-	local everything=$1 target commit
+	local target commit
 	commit=$(git -C "$TOP" describe --always --dirty 2>/dev/null || echo unknown)
 	mkdir -p "$RESULTS"
 	for target in $(targets); do
@@ -66,7 +65,6 @@ keep_results() {
 			"$(count skip "$RUN/$target"/*/verdicts)" \
 			"$(date +%Y-%m-%d)" "$commit" >"$RESULTS/$target"
 	done
-	[ "$everything" = no ] || (cd "$RESULTS" && targets | xargs cat) >"$FULL_RUN"
 }
 
 # What a target's last complete run found, in words.
@@ -75,15 +73,21 @@ last_found() {
 		{ printf "%d passed, %d failed, %d skipped on %s (%s)\n", $2, $3, $4, $5, $6 }' "$RESULTS/$1"
 }
 
-# Puts the last full run's table into the README, between the two marks.
+# Puts what the last complete run of each of the named targets found into the README,
+# between the two marks.
 write_table() {
-	local readme=$TOP/README.md table
-	[ -s "$FULL_RUN" ] || die "no full run yet: make test KERNELS=all"
-	table=$(awk -F'\t' '
-		NR == 1 {
-			printf "On %s, at %s:\n\n| kernel | passed | failed | skipped |\n|---|---|---|---|\n", $5, $6
-		}
-		{ printf "| %s | %d | %d | %d |\n", $1, $2, $3, $4 }' "$FULL_RUN")
+	local readme=$TOP/README.md target found=() table
+	for target in "$@"; do
+		if [ -s "$RESULTS/$target" ]; then
+			found+=("$target")
+		else
+			log "not in the table, no complete run yet: $target"
+		fi
+	done
+	[ ${#found[@]} -gt 0 ] || die "nothing was tested completely yet: make test KERNELS=all"
+	table=$(cd "$RESULTS" && awk -F'\t' '
+		BEGIN { print "| tested | passed | failed | skipped | on | at commit |\n|---|---|---|---|---|---|" }
+		{ printf "| %s | %d | %d | %d | %s | %s |\n", $1, $2, $3, $4, $5, $6 }' "${found[@]}")
 	awk -v table="$table" '
 		/^<!-- tested kernels: end/ { skip = 0 }
 		!skip { print }

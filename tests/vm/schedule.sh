@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# Runs guests, as many at a time as there are processors (up to a few), and says how far
-# they are. A guest is a directory RUN/RELEASE/SHARD. Its time is limited twice: in all,
+# Runs guests, half as many again at a time as there are processors (up to a few) because
+# the cases wait a lot, and says how far they are. A guest is a directory RUN/RELEASE/SHARD. Its time is limited twice: in all,
 # and between two results; whichever ends it, its logs stay and what it didn't report has
 # failed.
 
@@ -10,7 +10,7 @@ GUEST_LIMIT=1500
 STALL_LIMIT=${STALL_LIMIT:-240}
 PROGRESS_EVERY=20
 SLOTS_MAX=4
-SLOTS=$(nproc)
+SLOTS=$(($(nproc) * 3 / 2))
 [ "$SLOTS" -le "$SLOTS_MAX" ] || SLOTS=$SLOTS_MAX
 
 declare -A STARTED=()

@@ -15,7 +15,8 @@ usage() {
 		  kernels                       the stock kernels that there are, whether they are in
 		                                the default set or in "all", cached, and what was
 		                                last found
-		  table                         what the last full run found, for the README
+		  table                         writes what the last complete run of each kernel in
+		                                "all" found into the README
 		  fetch KERNEL...               fetches kernels, prints where they are
 		  build KERNEL...               builds the module for kernels, prints where it is
 		  chroot COMMAND...             runs a command in the build chroot
@@ -45,6 +46,15 @@ kernels() {
 		printf '%-34s %-8s %-7s %s\n' "$release" "$chosen" \
 			"$([ -d "$(kernel_path "$release")" ] && echo yes || echo -)" "${found:--}"
 	done
+}
+
+table() {
+	local others
+	check_paths
+	need_lists
+	read -ra others <<<"${ALL_OTHERS//:/-}"
+	# shellcheck disable=SC2046 # a release per word
+	write_table $(all_kernels) "${others[@]}"
 }
 
 fetch() {
@@ -105,7 +115,7 @@ command=${1:-}
 shift || usage
 case $command in
 kernels) kernels ;;
-table) write_table ;;
+table) table ;;
 fetch) [ $# -gt 0 ] || usage; fetch "$@" ;;
 build) [ $# -gt 0 ] || usage; build "$@" ;;
 chroot) [ $# -gt 0 ] || usage; run_in_chroot "$@" ;;
