@@ -183,6 +183,7 @@ run_other() {
 }
 
 [ $# = 0 ] || usage
+COMMIT=$(tree_commit)
 EVERYTHING=no RELEASES=() OTHERS=() GUESTS=()
 RUN=$CACHE/logs/test-$(date +%Y%m%d-%H%M%S)-$$
 check_paths
@@ -201,7 +202,7 @@ for other in "${OTHERS[@]}"; do
 	run_other "$other"
 done
 forget_old_logs test "$KEPT_RUNS"
-[ "${CASES:-*}/${MODULE:-yes}" != "*/yes" ] || keep_results
+[ "${CASES:-*}/${MODULE:-yes}" != "*/yes" ] || keep_results "$COMMIT"
 print_failures
 print_skips
 print_table

@@ -55,8 +55,7 @@ print_table() {
 # Keeps what a complete run found, in a file for each target: target, passed, failed,
 # skipped, date, commit.
 keep_results() {
-	local target commit
-	commit=$(git -C "$TOP" describe --always --dirty 2>/dev/null || echo unknown)
+	local commit=$1 target
 	mkdir -p "$RESULTS"
 	for target in $(targets); do
 		printf '%s\t%d\t%d\t%d\t%s\t%s\n' "$target" \
@@ -65,6 +64,11 @@ keep_results() {
 			"$(count skip "$RUN/$target"/*/verdicts)" \
 			"$(date +%Y-%m-%d)" "$commit" >"$RESULTS/$target"
 	done
+}
+
+# The state of the sources.
+tree_commit() {
+	git -C "$TOP" describe --always --dirty 2>/dev/null || echo unknown
 }
 
 # What a target's last complete run found, in words.

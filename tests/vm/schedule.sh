@@ -2,9 +2,9 @@
 # shellcheck shell=bash
 #
 # Runs guests, half as many again at a time as there are processors (up to a few) because
-# the cases wait a lot, and says how far they are. A guest is a directory RUN/RELEASE/SHARD. Its time is limited twice: in all,
-# and between two results; whichever ends it, its logs stay and what it didn't report has
-# failed.
+# the cases wait a lot, and says how far they are. A guest is a directory
+# RUN/RELEASE/SHARD. Its time is limited twice: in all, and between two results; whichever
+# ends it, its logs stay and what it didn't report has failed.
 
 GUEST_LIMIT=1500
 STALL_LIMIT=${STALL_LIMIT:-240}
