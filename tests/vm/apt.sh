@@ -100,6 +100,7 @@ update_lists() {
 		log "warning: not every release's list could be fetched, see $APT_DIR/update.log"
 	fi
 	list_kernels >"$APT_DIR/kernels.new"
+	source_kernels >"$APT_DIR/source-kernels"
 	if [ -s "$APT_DIR/kernels.new" ]; then
 		mv "$APT_DIR/kernels.new" "$APT_DIR/kernels"
 	elif [ ! -s "$APT_DIR/kernels" ]; then

@@ -37,8 +37,10 @@ kernel_arch() {
 	echo "${1##*-}"
 }
 
+# Those without headers come first: of a series that has both, the newest with headers
+# is wanted.
 known_kernels() {
-	cat "$APT_DIR/kernels"
+	cat "$APT_DIR"/{source-kernels,kernels}
 }
 
 # The extended regular expression that the wanted releases match.
@@ -75,11 +77,11 @@ resolve_kernel() {
 }
 
 # Every kernel that is worth a test: of each series and each Debian release that has it,
-# the oldest and the newest ABI, as stable updates change what no header tells; and some
-# of the other flavours.
+# the oldest and the newest ABI, as stable updates change what no header tells; the newest
+# without headers; and some of the other flavours.
 all_kernels() {
 	local name
-	known_kernels | sed -n "s/-$DEFAULT_FLAVOUR$//p" | awk '
+	sed -n "s/-$DEFAULT_FLAVOUR$//p" "$APT_DIR/kernels" | awk '
 		{
 			match($0, /^[0-9]+\.[0-9]+/)
 			line = substr($0, 1, RLENGTH) (match($0, /deb[0-9]+/) ? substr($0, RSTART, RLENGTH) : "")
@@ -96,6 +98,7 @@ all_kernels() {
 					print last[lines[i]]
 			}
 		}' | sed "s/$/-$DEFAULT_FLAVOUR/"
+	grep -e "-$DEFAULT_FLAVOUR$" "$APT_DIR/source-kernels" | tail -n 1
 	for name in $MORE_KERNELS; do
 		resolve_kernel "$name"
 	done
@@ -141,6 +144,7 @@ fetch_kernel() {
 	local release=$1 path debs staged
 	path=$(kernel_path "$release")
 	[ ! -d "$path" ] || return 0
+	! has_no_headers "$release" || { fetch_source_kernel "$release"; return; }
 	log "fetching kernel $release"
 	debs=$(stage debs)
 	if ! download_kernel "$release" "$debs"; then
