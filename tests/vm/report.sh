@@ -95,7 +95,7 @@ write_table() {
 	awk -v table="$table" '
 		/^<!-- tested kernels: end/ { skip = 0 }
 		!skip { print }
-		/^<!-- tested kernels: begin/ { print table; skip = 1 }' "$readme" >"$readme.new"
+		/^<!-- tested kernels: begin/ { print "\n" table "\n"; skip = 1 }' "$readme" >"$readme.new"
 	mv "$readme.new" "$readme"
 }
 
