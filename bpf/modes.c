@@ -87,21 +87,32 @@ static int load(struct sockmap *map, __u32 apply_bytes, bool within_send)
 	return sockmap_bpf__load(map->skel);
 }
 
-static int attach(struct sockmap *map)
+static int change_programs(struct sockmap *map, bool attach)
 {
 	int map_fd = bpf_map__fd(map->skel->maps.sockets);
 
 	for (int i = 0; i < MAX_ATTACHED && map->mode->attached[i].prog; i++) {
 		const struct attachment *at = &map->mode->attached[i];
-		struct bpf_program *prog;
-		int err;
+		int prog_fd, err;
 
-		prog = bpf_object__find_program_by_name(map->skel->obj, at->prog);
-		err = bpf_prog_attach(bpf_program__fd(prog), map_fd, at->type, 0);
+		prog_fd = bpf_program__fd(bpf_object__find_program_by_name(map->skel->obj,
+									   at->prog));
+		err = attach ? bpf_prog_attach(prog_fd, map_fd, at->type, 0) :
+			       bpf_prog_detach2(prog_fd, map_fd, at->type);
 		if (err)
 			return err;
 	}
 	return 0;
+}
+
+int sockmap_attach_programs(struct sockmap *map)
+{
+	return change_programs(map, true);
+}
+
+int sockmap_detach_programs(struct sockmap *map)
+{
+	return change_programs(map, false);
 }
 
 static struct sockmap *open_mode(enum sockmap_mode mode, __u32 apply_bytes, bool within_send)
@@ -122,7 +133,7 @@ static struct sockmap *open_mode(enum sockmap_mode mode, __u32 apply_bytes, bool
 	err = load(map, apply_bytes, within_send);
 	if (err)
 		goto fail;
-	err = attach(map);
+	err = sockmap_attach_programs(map);
 	if (err)
 		goto fail;
 	return map;
@@ -198,17 +209,22 @@ static int read_key(int fd, struct conn_key *key)
 	return err;
 }
 
-int sockmap_insert(struct sockmap *map, int fd)
+int sockmap_replace(struct sockmap *map, int fd, int by_fd)
 {
 	int map_fd = bpf_map__fd(map->skel->maps.sockets);
 	struct conn_key key;
-	__u64 value = fd;
+	__u64 value = by_fd;
 	int err;
 
 	err = read_key(fd, &key);
 	if (err)
 		return err;
 	return bpf_map_update_elem(map_fd, &key, &value, BPF_ANY);
+}
+
+int sockmap_insert(struct sockmap *map, int fd)
+{
+	return sockmap_replace(map, fd, fd);
 }
 
 int sockmap_remove(struct sockmap *map, int fd)
