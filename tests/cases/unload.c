@@ -176,9 +176,13 @@ static void *stay_busy(void *arg)
 	return NULL;
 }
 
-/* The same with the CPUs taken by others, streams among them. */
+/*
+ * The same with the CPUs taken by others, streams among them; not of a mode in which stock kernels
+ * may stall a stream.
+ */
 static void asleep_under_load(const struct test *t)
 {
+	static const struct test stream = { .mode = MODE_MSG_INGRESS, .family = AF_INET };
 	static atomic_bool stop;
 	static struct sleepers s;
 	static struct traffic tr;
@@ -186,7 +190,7 @@ static void asleep_under_load(const struct test *t)
 
 	ko_need();
 	sleepers_start(&s, t, 0);
-	traffic_start(&tr, t);
+	traffic_start(&tr, &stream);
 	for (int i = 0; i < NR_BUSY; i++)
 		thread_start(&busy[i], stay_busy, &stop);
 	expect_goes_on(&tr);
