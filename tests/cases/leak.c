@@ -5,8 +5,8 @@
  * Each round leaves something behind on purpose: bytes queued in the socket and bytes in the
  * pipe when both are closed. The free memory of a small guest wanders by itself, so what read
  * costs is measured in the same process just before, and splice may cost TOLERANCE_KB more. A
- * leak of the pages or of the messages of a round would come to ten times that. Sockets have to
- * come back exactly, and their memory but for what each CPU may keep of it.
+ * leak of the pages or of the messages of a round would come to ten times that. Sockets and their
+ * memory have to come back.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "memory.h"
 #include "net.h"
 #include "pipe_io.h"
 #include "take.h"
@@ -27,54 +28,6 @@
 #define ABANDONED	60000
 #define GIVE_UP_MS	200
 #define TOLERANCE_KB	2048
-#define MEM_PAGES	256	/* per CPU: SK_MEMORY_PCPU_RESERVE, which a CPU may keep */
-
-static long number_after(const char *path, const char *line_start, const char *key)
-{
-	char line[256];
-	long value = -1;
-	FILE *f = fopen(path, "r");
-
-	expect(f, "%s is missing", path);
-	while (fgets(line, sizeof(line), f)) {
-		bool right_line = !strncmp(line, line_start, strlen(line_start));
-		const char *at = right_line ? strstr(line, key) : NULL;
-
-		if (at)
-			sscanf(at + strlen(key), "%ld", &value);
-	}
-	fclose(f);
-	expect(value >= 0, "%s has no %s", path, key);
-	return value;
-}
-
-static long sockets(void)
-{
-	return number_after("/proc/net/sockstat", "TCP:", " alloc ");
-}
-
-static long socket_pages(void)
-{
-	return number_after("/proc/net/sockstat", "TCP:", " mem ");
-}
-
-/* What is free when the kernel has done what it does behind our back: the best of a second. */
-static long free_kb(void)
-{
-	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
-	long best = 0;
-
-	if (fd < 0 || write(fd, "3", 1) != 1)
-		note("drop_caches: not written");
-	close(fd);
-	for (int i = 0; i < 20; i++) {
-		long kb = number_after("/proc/meminfo", "MemFree:", ":");
-
-		best = kb > best ? kb : best;
-		sleep_ms(50);
-	}
-	return best;
-}
 
 /* Takes a piece, or gives up: stock stream_parsers stall, and this isn't about that. */
 static void take_piece(struct reader *r, int fd)
@@ -115,31 +68,20 @@ static void one_round(const struct test *t, struct sockmap *map)
 	reader_close(&r);
 }
 
-static void await_sockets(long before, long pages_before)
-{
-	long allowed = pages_before + MEM_PAGES * sysconf(_SC_NPROCESSORS_ONLN);
-	double end = now() + 3;
-
-	while (sockets() > before || socket_pages() > allowed) {
-		expect(now() < end, "%ld sockets, %ld pages of socket memory; before: %ld, %ld",
-		       sockets(), socket_pages(), before, pages_before);
-		sleep_ms(20);
-	}
-}
-
 /* Kilobytes that ROUNDS rounds cost. */
 static long cost(struct test t, struct sockmap *map, bool use_read)
 {
-	long before, sockets_before = sockets(), pages_before = socket_pages();
+	struct socket_memory at_start = socket_memory();
+	long before;
 
 	t.use_read = use_read;
 	for (int i = 0; i < WARM_UP; i++)
 		one_round(&t, map);
-	await_sockets(sockets_before, pages_before);
+	await_sockets(&at_start);
 	before = free_kb();
 	for (int i = 0; i < ROUNDS; i++)
 		one_round(&t, map);
-	await_sockets(sockets_before, pages_before);
+	await_sockets(&at_start);
 	return before - free_kb();
 }
 
