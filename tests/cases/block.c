@@ -21,7 +21,7 @@
 #define TIMEOUT_MS	200
 #define TIMEOUT_TRIES	3
 #define SLEEP_MS	60	/* long enough to see that a call goes on sleeping */
-#define LATE_MS		1200
+#define LATE_MS		(1200 * slowness)
 
 static atomic_int handled;
 

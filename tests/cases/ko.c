@@ -19,7 +19,7 @@
 #include "test.h"
 
 /* Seconds. Unhooking waits for RCU tasks more than once, whose polling alone takes 0.5 s. */
-#define UNLOAD_LIMIT	5.0
+#define UNLOAD_LIMIT	(5.0 * slowness)
 
 static const char *ko_path(void)
 {

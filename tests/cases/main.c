@@ -44,6 +44,7 @@ static const int families[] = { AF_INET, AF_INET6 };
 
 static struct {
 	bool list, watch_log, times, read_only;
+	unsigned int more;	/* SOAK and DEBUG_ONLY cases are wanted, too */
 	char **globs;
 	int nr_globs;
 	int number, passed, failed, skipped;
@@ -65,12 +66,16 @@ static void case_name(const struct test *t, char *name)
 			 t->family == AF_INET ? "v4" : "v6", b->name);
 }
 
-static bool wanted(const char *name)
+/* A case that isn't for every run is wanted when its whole name is given, too. */
+static bool wanted(const struct behaviour *b, const char *name)
 {
+	bool everyday = !(b->flags & (SOAK | DEBUG_ONLY) & ~runner.more);
+
 	for (int i = 0; i < runner.nr_globs; i++)
-		if (!strcmp(runner.globs[i], name) || !fnmatch(runner.globs[i], name, 0))
+		if (!strcmp(runner.globs[i], name) ||
+		    (everyday && !fnmatch(runner.globs[i], name, 0)))
 			return true;
-	return !runner.nr_globs;
+	return everyday && !runner.nr_globs;
 }
 
 /* Every line of what a run said, as diagnostics under a heading. */
@@ -296,7 +301,7 @@ static void each_variant(const struct behaviour *b, void (*visit)(struct test *,
 			if (i && (!b->modes || b->flags & V4_ONLY))
 				continue;
 			case_name(&t, name);
-			if (wanted(name))
+			if (wanted(b, name))
 				visit(&t, name);
 		}
 	}
@@ -325,7 +330,9 @@ static void list_case(struct test *t, const char *name)
 static void visit_case(struct test *t, const char *name)
 {
 	runner.number++;
-	find_faults(t->mode);
+	for (int mode = 0; mode < NR_MODES; mode++)
+		if (mode == t->mode || t->b->flags & MIXES_MODES)
+			find_faults(mode);
 	if (runner.read_only)
 		run_control(t, name);
 	else
@@ -334,7 +341,8 @@ static void visit_case(struct test *t, const char *name)
 
 static void usage(void)
 {
-	fprintf(stderr, "usage: cases [--list] [--kernel-log] [--times] [--read] [GLOB...]\n");
+	fprintf(stderr, "usage: cases [--list] [--kernel-log] [--times] [--read] [--soak] [--debug] "
+		"[GLOB...]\n");
 	exit(2);
 }
 
@@ -345,6 +353,8 @@ static void parse(int argc, char **argv)
 		{ "kernel-log", no_argument, NULL, 'k' },
 		{ "times", no_argument, NULL, 't' },
 		{ "read", no_argument, NULL, 'r' },
+		{ "soak", no_argument, NULL, 's' },
+		{ "debug", no_argument, NULL, 'd' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int opt;
@@ -358,6 +368,10 @@ static void parse(int argc, char **argv)
 			runner.times = true;
 		else if (opt == 'r')
 			runner.read_only = true;
+		else if (opt == 's')
+			runner.more |= SOAK;
+		else if (opt == 'd')
+			runner.more |= DEBUG_ONLY;
 		else
 			usage();
 	}
@@ -368,6 +382,8 @@ static void parse(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	parse(argc, argv);
+	if (getenv("slow"))
+		slowness = atoi(getenv("slow"));
 	if (runner.list) {
 		each_case(list_case);
 		return 0;

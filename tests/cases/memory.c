@@ -13,7 +13,7 @@
 #include "test.h"
 
 #define MEM_PAGES	256	/* per CPU: SK_MEMORY_PCPU_RESERVE, which a CPU may keep */
-#define PATIENCE_S	3
+#define PATIENCE_S	(3 * slowness)
 
 static long number_after(const char *path, const char *line_start, const char *key)
 {

@@ -26,7 +26,7 @@
 #include "net.h"
 #include "pattern.h"
 
-#define PATIENCE_MS 2000
+#define PATIENCE_MS (2000 * slowness)
 #define ROOMY_RCVBUF (64 << 20)	/* for any stream of these tests at once */
 
 int tcp_listen(int family)

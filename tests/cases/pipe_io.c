@@ -16,7 +16,7 @@
 #include "pipe_io.h"
 #include "take.h"
 
-#define GATHER_MS 600
+#define GATHER_MS (600 * slowness)
 
 void pipe_open(struct pipe *p, size_t size)
 {

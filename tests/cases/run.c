@@ -25,6 +25,7 @@
 #include "run.h"
 
 #define GRACE_AFTER_KILL 5	/* seconds */
+#define HEARTBEAT	60	/* seconds after which a long case is said to be running */
 
 struct child {
 	pid_t pid;
@@ -114,6 +115,21 @@ static bool ended_within(struct child *c, struct outcome *out, double seconds)
 	return false;
 }
 
+static bool ended_in_time(struct child *c, struct outcome *out, double limit)
+{
+	double begin = now(), left;
+
+	for (;;) {
+		left = limit - (now() - begin);
+		if (left <= HEARTBEAT)
+			return ended_within(c, out, left);
+		if (ended_within(c, out, HEARTBEAT))
+			return true;
+		printf("# running for %.0f s\n", now() - begin);
+		fflush(stdout);
+	}
+}
+
 /* Where the threads of a child that is out of time are asleep. */
 static void say_where(struct child *c, struct outcome *out)
 {
@@ -172,7 +188,7 @@ static void end(struct child *c, struct outcome *out, bool in_time, double limit
 
 void run_child(const struct test *t, bool watch_log, bool thorough, struct outcome *out)
 {
-	double limit = t->b->limit ? t->b->limit : DEFAULT_LIMIT, begin;
+	double limit = (t->b->limit ? t->b->limit : DEFAULT_LIMIT) * slowness, begin;
 	bool loaded = ko_loaded();
 	struct child c;
 
@@ -181,7 +197,7 @@ void run_child(const struct test *t, bool watch_log, bool thorough, struct outco
 		kmsg_start();
 	begin = now();
 	start(&c, t);
-	end(&c, out, ended_within(&c, out, limit), limit);
+	end(&c, out, ended_in_time(&c, out, limit), limit);
 	out->seconds = now() - begin;
 	close(c.output);
 	close(c.pidfd);

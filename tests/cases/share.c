@@ -23,7 +23,7 @@
 #define STREAM		300000
 #define CHUNK		5003
 #define MAX_SHORT	256
-#define STALL_MS	2000
+#define STALL_MS	(2000 * slowness)
 
 /* A run too short to say where it belongs. */
 struct short_run {

@@ -16,8 +16,8 @@
 #include "pattern.h"
 #include "take.h"
 
-#define STALL_QUIET_MS	3000	/* no bytes, and poll says so: the sender may be slow */
-#define STALL_LIAR_MS	500	/* no bytes, while poll says that there are some */
+#define STALL_QUIET_MS	(3000 * slowness)	/* no bytes, and poll says so: the sender may be slow */
+#define STALL_LIAR_MS	(500 * slowness)	/* no bytes, while poll says that there are some */
 
 ssize_t splice_to(int fd, int pipe_wr, size_t len, unsigned int flags)
 {

@@ -9,7 +9,7 @@
 #include "test.h"
 
 /* How long a reader may go on sleeping after what has to wake it. */
-#define PATIENCE_MS	1500
+#define PATIENCE_MS	(1500 * slowness)
 
 /* Reads by the method of the run: read(2), or splice(2) into a pipe that is emptied at once. */
 struct reader {

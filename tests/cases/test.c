@@ -80,6 +80,8 @@ void expect_result_at(const char *file, int line, ssize_t got, ssize_t want, con
 	fail_at(file, line, "%s: got %s, expected %s", what, result_name(got), result_name(want));
 }
 
+int slowness = 1;
+
 double now(void)
 {
 	struct timespec ts;

@@ -33,6 +33,9 @@ enum {
 	ASK_READ	= BIT(0),	/* read(2) can do it too: it runs first, as the control */
 	V4_ONLY		= BIT(1),	/* the address family plays no part */
 	ASK_SPLATS	= BIT(2),	/* read(2) is no measure of the result, but of the splats */
+	SOAK		= BIT(3),	/* takes long: runs only when it is asked for */
+	DEBUG_ONLY	= BIT(4),	/* needs what only the debug kernels have */
+	MIXES_MODES	= BIT(5),	/* uses all of them, though it isn't about one */
 };
 
 struct test;
@@ -83,6 +86,12 @@ void expect_result_at(const char *file, int line, ssize_t got, ssize_t want, con
 /* The result (count or -errno) of what is described must be `want`. */
 #define expect_result(got, want, ...) \
 	expect_result_at(__FILE__, __LINE__, got, want, __VA_ARGS__)
+
+/*
+ * By how much a guest with this kernel is slower than one with a stock kernel: what is waited for
+ * is waited for so much longer. In the environment as `slow`.
+ */
+extern int slowness;
 
 double now(void);
 void sleep_ms(int ms);

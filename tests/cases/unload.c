@@ -79,7 +79,7 @@ static void traffic_start(struct traffic *tr, const struct test *t)
 
 static void traffic_stop(struct traffic *tr)
 {
-	double end = now() + 3;
+	double end = now() + 3 * slowness;
 
 	tr->stop = true;
 	pthread_join(tr->sender, NULL);
@@ -93,7 +93,7 @@ static void traffic_stop(struct traffic *tr)
 static void expect_goes_on(struct traffic *tr)
 {
 	size_t before = tr->taken;
-	double end = now() + 2;
+	double end = now() + 2 * slowness;
 
 	while (tr->taken == before) {
 		expect(now() < end, "no byte for 2 s with the module loaded");
