@@ -1,0 +1,446 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Unloading under fire: the module is loaded and unloaded again and again while hundreds of
+ * connections of all modes are in use.
+ *
+ * In each mode there are
+ *  - streams whose reader polls: it finds nothing while the module is out;
+ *  - streams whose reader blocks: without the module it may sleep beside queued bytes, so after
+ *    each load all blocked readers get a signal, which brings them back into the module;
+ *  - streams read by a process that is killed, whatever it is doing, and followed by another one.
+ *    Its pipe outlives it: what it took is there, the rest is in the socket;
+ *  - idle connections with a reader asleep, some of which leave the map and return all the time.
+ *
+ * Each unload has to end in time, and nobody may notice: a call ends with EINTR only for a signal
+ * of ours. Every byte is checked. Whether a stream goes on isn't asked behind a parser, where stock
+ * kernels stall now and then.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ko.h"
+#include "net.h"
+#include "pattern.h"
+#include "take.h"
+
+#define UNLOAD_LIMIT	(2.0 * slowness)	/* seconds */
+#define POLLED		4	/* connections of each kind, in each mode */
+#define BLOCKED		4
+#define KILLED		2
+#define IDLE		30
+#define CHURNED		6	/* of the idle ones */
+#define MESSAGE		3001
+#define IN_FLIGHT	60000
+#define MOVES_WITHIN	(15.0 * slowness)	/* seconds, on a slow and busy machine */
+#define MAX_SIGNALS	3	/* that one reader may be sent in vain */
+
+struct stream {
+	const char *kind;
+	struct test t;
+	struct link l;
+	struct reader r;
+	pthread_t reader;
+	pid_t child;
+	atomic_size_t sent, taken;
+};
+
+struct sleeper {
+	struct test t;
+	struct link l;
+	struct reader r;
+	pthread_t reader;
+	atomic_int interrupted, signalled;
+	int awaited;
+};
+
+static struct fire {
+	struct sockmap *maps[NR_MODES];
+	struct stream polled[NR_MODES][POLLED], blocked[NR_MODES][BLOCKED];
+	struct stream killed[NR_MODES][KILLED];
+	struct sleeper idle[NR_MODES][IDLE];
+	pthread_t sender, churn, killer;
+	atomic_bool stop, stop_killing;
+	atomic_int kills, moves, interrupted, signalled;
+} fire;
+
+static void each_stream(void (*visit)(struct stream *s))
+{
+	for (int mode = 0; mode < NR_MODES; mode++) {
+		for (int i = 0; i < POLLED; i++)
+			visit(&fire.polled[mode][i]);
+		for (int i = 0; i < BLOCKED; i++)
+			visit(&fire.blocked[mode][i]);
+		for (int i = 0; i < KILLED; i++)
+			visit(&fire.killed[mode][i]);
+	}
+}
+
+static bool is_of(const struct stream *s, const struct stream *streams, size_t count)
+{
+	return s >= streams && s < streams + count;
+}
+
+static bool may_stall(const struct stream *s)
+{
+	return s->t.mode == MODE_SKB_PARSER;
+}
+
+static void stream_took(struct stream *s, const char *buf, ssize_t n)
+{
+	pattern_check(buf, s->taken, n, s->kind);
+	s->taken += n;
+}
+
+static void send_one(struct stream *s)
+{
+	if (s->sent - s->taken > IN_FLIGHT)
+		return;
+	send_pattern(s->l.tx, s->sent, MESSAGE, MESSAGE);
+	s->sent += MESSAGE;
+}
+
+static void *run_sender(void *arg)
+{
+	(void)arg;
+	while (!fire.stop) {
+		each_stream(send_one);
+		sleep_ms(2);
+	}
+	return NULL;
+}
+
+static void poll_stream(struct stream *s)
+{
+	static char buf[16384];
+	ssize_t n = reader_take(&s->r, s->l.rx, buf, sizeof(buf));
+
+	expect(n > 0 || n == -EAGAIN, "a polling reader: %s", result_name(n));
+	if (n > 0)
+		stream_took(s, buf, n);
+}
+
+/* The pipe of a process that reads, or read until it was killed. */
+static void poll_pipe(struct stream *s)
+{
+	static char buf[16384];
+	ssize_t n = read(s->r.pipe[0], buf, sizeof(buf));
+
+	expect(n > 0 || errno == EAGAIN, "the pipe of a killed reader: %s",
+	       n ? strerror(errno) : "end of file");
+	if (n > 0)
+		stream_took(s, buf, n);
+}
+
+static void *run_poller(void *arg)
+{
+	(void)arg;
+	for (;;) {
+		for (int mode = 0; mode < NR_MODES; mode++)
+			for (int i = 0; i < POLLED; i++)
+				poll_stream(&fire.polled[mode][i]);
+		sleep_ms(1);
+	}
+	return NULL;
+}
+
+/* A splice that waits for bytes has the pipe locked: this may block until it is killed. */
+static void *run_pipe_reader(void *arg)
+{
+	(void)arg;
+	for (;;) {
+		for (int mode = 0; mode < NR_MODES; mode++)
+			for (int i = 0; i < KILLED; i++)
+				poll_pipe(&fire.killed[mode][i]);
+		sleep_ms(1);
+	}
+	return NULL;
+}
+
+static void *run_blocked(void *arg)
+{
+	struct stream *s = arg;
+	char buf[16384];
+
+	for (;;) {
+		ssize_t n = reader_take(&s->r, s->l.rx, buf, sizeof(buf));
+
+		expect(n > 0 || n == -EINTR, "a blocking reader: %s", result_name(n));
+		if (n > 0)
+			stream_took(s, buf, n);
+		else
+			fire.interrupted++;
+	}
+	return NULL;
+}
+
+static void *run_sleeper(void *arg)
+{
+	struct sleeper *s = arg;
+	char buf[16];
+
+	for (;;) {
+		ssize_t n = reader_take(&s->r, s->l.rx, buf, sizeof(buf));
+
+		expect_result(n, -EINTR, "a reader of an idle connection");
+		s->interrupted++;
+	}
+	return NULL;
+}
+
+static void start_child(struct stream *s)
+{
+	s->child = fork();
+	expect(s->child >= 0, "fork: %s", strerror(errno));
+	if (s->child)
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;)
+		splice(s->l.rx, NULL, s->r.pipe[1], NULL, 5003, 0);
+}
+
+static void kill_child(struct stream *s)
+{
+	expect(!kill(s->child, SIGKILL), "kill: %s", strerror(errno));
+	expect(waitpid(s->child, NULL, 0) == s->child, "waitpid: %s", strerror(errno));
+}
+
+static void *run_killer(void *arg)
+{
+	(void)arg;
+	while (!fire.stop_killing) {
+		struct stream *s = &fire.killed[rand() % NR_MODES][rand() % KILLED];
+
+		kill_child(s);
+		start_child(s);
+		fire.kills++;
+		sleep_ms(20);
+	}
+	return NULL;
+}
+
+static void *run_churn(void *arg)
+{
+	(void)arg;
+	while (!fire.stop) {
+		struct sleeper *s = &fire.idle[rand() % NR_MODES][rand() % CHURNED];
+
+		link_remove(&s->l);
+		sleep_ms(2);
+		link_insert(&s->l);
+		fire.moves++;
+		sleep_ms(2);
+	}
+	return NULL;
+}
+
+static void ignore(int sig)
+{
+	(void)sig;
+}
+
+static void open_stream(struct stream *s, const char *kind, int mode)
+{
+	s->kind = kind;
+	s->t = (struct test){ .mode = mode, .family = mode % 2 ? AF_INET6 : AF_INET };
+	link_open_in(&s->l, &s->t, fire.maps[mode]);
+	reader_open(&s->r, &s->t);
+	set_nonblock(s->r.pipe[0]);
+}
+
+static void open_sleeper(struct sleeper *s, int mode)
+{
+	s->t = (struct test){ .mode = mode, .family = mode % 2 ? AF_INET6 : AF_INET };
+	link_open_in(&s->l, &s->t, fire.maps[mode]);
+	reader_open(&s->r, &s->t);
+	thread_start(&s->reader, run_sleeper, s);
+}
+
+static void open_mode(int mode)
+{
+	fire.maps[mode] = open_map(&(const struct test){ .mode = mode });
+	for (int i = 0; i < POLLED; i++) {
+		open_stream(&fire.polled[mode][i], "polled", mode);
+		set_nonblock(fire.polled[mode][i].l.rx);
+	}
+	for (int i = 0; i < KILLED; i++) {
+		open_stream(&fire.killed[mode][i], "killed", mode);
+		start_child(&fire.killed[mode][i]);
+	}
+	for (int i = 0; i < BLOCKED; i++) {
+		struct stream *s = &fire.blocked[mode][i];
+
+		open_stream(s, "blocked", mode);
+		thread_start(&s->reader, run_blocked, s);
+	}
+	for (int i = 0; i < IDLE; i++)
+		open_sleeper(&fire.idle[mode][i], mode);
+}
+
+static void signal_blocked(struct stream *s)
+{
+	if (!is_of(s, fire.blocked[0], NR_MODES * BLOCKED))
+		return;
+	fire.signalled++;
+	pthread_kill(s->reader, SIGUSR1);
+}
+
+static void each_sleeper(void (*visit)(struct sleeper *s))
+{
+	for (int mode = 0; mode < NR_MODES; mode++)
+		for (int i = 0; i < IDLE; i++)
+			visit(&fire.idle[mode][i]);
+}
+
+static void signal_sleeper(struct sleeper *s)
+{
+	s->awaited = s->interrupted + 1;
+	s->signalled++;
+	pthread_kill(s->reader, SIGUSR1);
+}
+
+/* One that was just on its way into the call doesn't notice, and needs another signal. */
+static void await_sleeper(struct sleeper *s)
+{
+	for (int i = 0; s->interrupted < s->awaited; i++) {
+		double end = now() + MOVES_WITHIN / MAX_SIGNALS;
+
+		expect(i < MAX_SIGNALS, "a signal doesn't wake a sleeper");
+		while (s->interrupted < s->awaited && now() < end)
+			sleep_ms(1);
+		if (s->interrupted < s->awaited)
+			signal_sleeper(s);
+	}
+}
+
+static int sleepers_interrupted(void)
+{
+	int sum = 0;
+
+	for (int mode = 0; mode < NR_MODES; mode++)
+		for (int i = 0; i < IDLE; i++)
+			sum += fire.idle[mode][i].interrupted;
+	return sum;
+}
+
+static void await_progress(struct stream *s)
+{
+	double end = now() + MOVES_WITHIN;
+	size_t before = s->taken;
+
+	while (s->taken == before && !may_stall(s)) {
+		expect(now() < end, "%s, %s: a stream stands still, %zu of %zu bytes", s->kind,
+		       sockmap_mode_name(s->t.mode), (size_t)s->taken, (size_t)s->sent);
+		sleep_ms(1);
+	}
+}
+
+/* Returns how long the unload took. */
+static double one_cycle(void)
+{
+	double begin, took;
+	int interrupted;
+
+	expect_result(ko_load(""), 0, "load");
+	each_stream(signal_blocked);
+	each_sleeper(signal_sleeper);
+	each_sleeper(await_sleeper);
+	each_stream(await_progress);
+	interrupted = sleepers_interrupted();
+	sleep_ms(rand() % 40);
+
+	begin = now();
+	expect_result(ko_unload(), 0, "unload");
+	took = now() - begin;
+	expect(took < UNLOAD_LIMIT, "the unload took %.2f s", took);
+	expect_result(sleepers_interrupted(), interrupted, "sleepers that noticed the unload");
+	return took;
+}
+
+static void expect_all_arrived(struct stream *s)
+{
+	double end = now() + MOVES_WITHIN;
+
+	while (s->taken < s->sent && !may_stall(s)) {
+		expect(now() < end, "%s, %s: %zu of %zu bytes arrived", s->kind,
+		       sockmap_mode_name(s->t.mode), (size_t)s->taken, (size_t)s->sent);
+		sleep_ms(1);
+	}
+}
+
+static void no_more_signals_than_sent(struct sleeper *s)
+{
+	expect(s->interrupted <= s->signalled, "a sleeper was interrupted %d times, by %d signals",
+	       s->interrupted, s->signalled);
+}
+
+static void cease(void)
+{
+	fire.stop = true;
+	pthread_join(fire.sender, NULL);
+	pthread_join(fire.churn, NULL);
+	each_sleeper(no_more_signals_than_sent);
+	expect(fire.interrupted <= fire.signalled, "readers were interrupted %d times, by %d signals",
+	       fire.interrupted, fire.signalled);
+	expect_result(ko_load(""), 0, "load");
+	each_stream(signal_blocked);
+	each_stream(expect_all_arrived);
+	fire.stop_killing = true;
+	pthread_join(fire.killer, NULL);
+}
+
+static void allow_descriptors(void)
+{
+	struct rlimit many = { 8192, 8192 };
+
+	expect(!setrlimit(RLIMIT_NOFILE, &many), "RLIMIT_NOFILE: %s", strerror(errno));
+}
+
+static void under_fire(const struct test *t)
+{
+	struct sigaction no_restart = { .sa_handler = ignore };
+	pthread_t polling, emptying;
+	double longest = 0, sum = 0;
+	int cycles = *(const int *)t->b->arg;
+
+	ko_need();
+	expect_result(ko_unload(), 0, "unload");
+	allow_descriptors();
+	sigaction(SIGUSR1, &no_restart, NULL);
+	for (int mode = 0; mode < NR_MODES; mode++)
+		open_mode(mode);
+	thread_start(&polling, run_poller, NULL);
+	thread_start(&emptying, run_pipe_reader, NULL);
+	thread_start(&fire.sender, run_sender, NULL);
+	thread_start(&fire.churn, run_churn, NULL);
+	thread_start(&fire.killer, run_killer, NULL);
+	for (int i = 0; i < cycles; i++) {
+		double took = one_cycle();
+
+		longest = took > longest ? took : longest;
+		sum += took;
+	}
+	cease();
+	note("%d unloads, %.2f s each, %.2f s the longest; %d readers killed, %d moves out of the map "
+	     "and back", cycles, sum / cycles, longest, (int)fire.kills, (int)fire.moves);
+}
+
+#define FIRE(group_name, count, the_limit, ...) { .group = group_name, .name = "unload-under-fire", \
+	.run = under_fire, .limit = the_limit, .arg = &(const int){ count }, \
+	.flags = MIXES_MODES __VA_ARGS__ }
+
+static const struct behaviour behaviours[] = {
+	FIRE("module", 3, 120),
+	FIRE("stress", 30, 600, | DEBUG_ONLY),
+	FIRE("soak", 1000, 10000, | SOAK),
+};
+
+const struct suite fire_suite = SUITE(behaviours);
