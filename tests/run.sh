@@ -27,8 +27,10 @@ usage() {
 		           kernels by name, see tests/vm/vm.sh; dkms:SUITE, the life of an
 		           installation on that Debian; own-splice, a kernel that splices from
 		           sockmap sockets by itself; all: every kernel, and
-		           $ALL_OTHERS
-		  CASES    which cases, as globs (*)
+		           $ALL_OTHERS;
+		           debug: kernels with sanitizers ($DEBUG_KERNELS)
+		  CASES    which cases, as globs (*); those of soak/ run only when a glob names it
+		  SEED     with CASES=.../fuzz: what a failed one said, to see it again
 		  MODULE   no: without the module, to see the suite fail on the stock kernels
 	END
 	exit 2
@@ -44,6 +46,8 @@ choose_targets() {
 			EVERYTHING=yes
 			mapfile -t -O ${#RELEASES[@]} RELEASES < <(all_kernels)
 			read -ra OTHERS <<<"$ALL_OTHERS" ;;
+		debug)
+			mapfile -t -O ${#RELEASES[@]} RELEASES < <(debug_kernels) ;;
 		dkms:* | own-splice)
 			[[ " $ALL_OTHERS " == *" $name "* ]] || die "no test '$name'; there are: $ALL_OTHERS"
 			OTHERS+=("$name") ;;
@@ -123,18 +127,33 @@ judge_compiler() {
 
 # Makes a directory for each guest, with all it needs to run.
 make_guests() {
-	local globs release shard
-	read -ra globs <<<"${CASES:-*}"
-	mkdir "$RUN/.shards"
-	"$(programs_path "$BUILD_ARCH")/cases/cases" --list | matching "${globs[@]}" >"$RUN/cases"
-	[ -s "$RUN/cases" ] || die "no case matches '${CASES:-*}'"
-	divide "$RUN/cases" "$RUN/.shards"
+	local release shard
+	find_cases cases
+	find_cases debug-cases --debug
+	[ -s "$RUN/cases" ] || [ -s "$RUN/debug-cases" ] || die "no case matches '${CASES:-*}'"
 	for release in "${RELEASES[@]}"; do
-		for shard in "$RUN"/.shards/*; do
-			make_guest "$RUN/$release/${shard##*/}" "$shard" "$(kernel_arch "$release")" "$RUN/$release.cpio"
+		for shard in "$RUN/.shards/$(case_list "$release")"/*; do
+			[ ! -e "$shard" ] || make_guest "$RUN/$release/${shard##*/}" "$shard" \
+				"$(kernel_arch "$release")" "$RUN/$release.cpio"
 		done
 	done
 	discard "$RUN"/*.cpio "$RUN/.shards"
+}
+
+# Lists the wanted cases, divided among guests.
+find_cases() {
+	local list=$1 globs options
+	read -ra globs <<<"${CASES:-*}"
+	options=("${@:2}")
+	[[ " ${globs[*]}" != *" soak/"* ]] || options+=(--soak)
+	"$(programs_path "$BUILD_ARCH")/cases/cases" --list "${options[@]}" | matching "${globs[@]}" >"$RUN/$list"
+	mkdir -p "$RUN/.shards/$list"
+	divide "$RUN/$list" "$RUN/.shards/$list"
+}
+
+# Some cases ask for what only the kernels with sanitizers have.
+case_list() {
+	if is_built "$1"; then echo debug-cases; else echo cases; fi
 }
 
 prepare_guests() {
@@ -195,8 +214,9 @@ trap 'exit 143' TERM HUP
 mkdir -p "$RUN"
 prepare
 if [ ${#GUESTS[@]} -gt 0 ]; then
-	log "running $(wc -l <"$RUN/cases") cases on ${#RELEASES[@]} kernels, $SLOTS guests at a time, logs in $RUN"
-	run_guests report_guest "module=${MODULE:-yes}" "${GUESTS[@]}"
+	log "running $(wc -l <"$RUN/$(case_list "${RELEASES[0]}")") cases on ${#RELEASES[@]} kernels," \
+		"$SLOTS guests at a time, logs in $RUN"
+	run_guests report_guest "module=${MODULE:-yes}${SEED:+ fuzz_seed=$SEED}" "${GUESTS[@]}"
 fi
 for other in "${OTHERS[@]}"; do
 	run_other "$other"

@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # The module has to stand aside on a kernel that splices from sockmap sockets by itself.
-# No released kernel does, so this makes one, of Debian's source, a patch and a small
-# configuration (both beside this file), and keeps it as a kernel directory like those of
-# stock kernels. It is booted twice: as it is, where the module must refuse to load, and
+# No released kernel does, so this makes one, of Debian's source and the patch beside this
+# file. It is booted twice: as it is, where the module must refuse to load, and
 # with the patch's function switched off, where the module has work to do in spite of
 # what the headers show. Writes DIR/verdicts in the format of tests/vm/verdicts.awk.
 
@@ -16,54 +15,6 @@ GUEST_LIMIT=120
 
 # shellcheck source=/dev/null
 . "$OWN/../vm/prepare.sh"
-
-# Where the kernel comes from, and its release: the name ends like those of stock kernels.
-find_source() {
-	local version
-	version=$(private_apt apt-cache show --no-all-versions "linux-source-$SERIES" | sed -n 's/^Version: //p')
-	[ -n "$version" ] || die "no linux-source-$SERIES in the mirror"
-	RELEASE=${version%%-*}-own-splice-amd64
-}
-
-need_kernel() {
-	local path key staged
-	path=$(kernel_path "$RELEASE")
-	key=$(sources_key tests/own-splice/config tests/own-splice/tcp-bpf-splice-read.patch)
-	[ "$(cat "$path/key" 2>/dev/null)" != "$key" ] || return 0
-	log "building the kernel $RELEASE (once, some minutes)"
-	TREE=$(stage own-source)
-	staged=$(stage own-kernel)
-	{
-		unpack_patched &&
-			configure &&
-			in_tree "$TREE" bzImage modules &&
-			install_kernel "$staged"
-	} >"$CACHE/own-splice.log" 2>&1 || build_failed "the kernel $RELEASE" "$CACHE/own-splice.log"
-	discard "$TREE"
-	echo "$key" >"$staged/key"
-	finish "$staged" "$path"
-}
-
-unpack_patched() {
-	(cd "$TREE" && private_apt apt-get -qq download "linux-source-$SERIES") </dev/null &&
-		dpkg-deb -x "$TREE"/*.deb "$TREE" &&
-		IN_DIR=$TREE in_chroot tar --strip-components=1 -xf "usr/src/linux-source-$SERIES.tar.xz" &&
-		IN_DIR=$TREE in_chroot patch -p1 -i "$OWN/tcp-bpf-splice-read.patch"
-}
-
-# Kconfig drops without a word what it can't have.
-configure() {
-	in_tree "$TREE" KCONFIG_ALLCONFIG="$OWN/config" allnoconfig &&
-		! grep '^CONFIG_' "$OWN/config" | grep -vxFf "$TREE/.config"
-}
-
-install_kernel() {
-	local to=$1
-	cp "$TREE/arch/x86/boot/bzImage" "$to/vmlinuz" &&
-		in_tree "$TREE" INSTALL_MOD_PATH="$to" DEPMOD=true modules_install &&
-		rm -f "$to/lib/modules/$RELEASE/build" &&
-		install_headers "$TREE" "$RELEASE" "$to/headers"
-}
 
 # Builds the module from sources in which one thing was changed: FILE with sed's EDIT.
 build_changed_module() {
@@ -113,8 +64,8 @@ fi
 mkdir -p "$1"
 RUN=$(cd "$1" && pwd)
 prepare_tools
-find_source
-need_kernel
+RELEASE=$(built_release "$SERIES" own-splice)
+need_built_kernel "$RELEASE" "$SERIES" "" "$OWN/tcp-bpf-splice-read.patch"
 build_bpf "$BUILD_ARCH"
 build_modules
 need_packages "$(emulator_package "$BUILD_ARCH")"

@@ -101,6 +101,7 @@ update_lists() {
 	fi
 	list_kernels >"$APT_DIR/kernels.new"
 	source_kernels >"$APT_DIR/source-kernels"
+	built_kernels >"$APT_DIR/built-kernels"
 	if [ -s "$APT_DIR/kernels.new" ]; then
 		mv "$APT_DIR/kernels.new" "$APT_DIR/kernels"
 	elif [ ! -s "$APT_DIR/kernels" ]; then

@@ -8,10 +8,10 @@
 #   6.12.117+deb12     that ABI
 #   =7.3               that ABI, where a series has the same name
 #   newest             the newest of all
-# each in the cloud flavour for amd64; NAME:FLAVOUR (6.12:rt-amd64, 6.1:cloud-arm64) or a
-# whole release (6.12.117+deb12-rt-amd64) names another. A fetched kernel is a directory,
-# named by its release, with vmlinuz, lib/modules/RELEASE and headers/usr/{src,lib} as
-# packaged.
+# each in the cloud flavour for amd64; NAME:FLAVOUR (6.12:rt-amd64, 6.1:cloud-arm64, and those
+# of built.sh: 6.12:debug-amd64) or a whole release (6.12.117+deb12-rt-amd64) names another.
+# A fetched kernel is a directory, named by its release, with vmlinuz, lib/modules/RELEASE and
+# headers/usr/{src,lib} as packaged.
 
 DEFAULT_FLAVOUR=cloud-amd64
 # What follows a series: .0-56, .0-0.deb11.52, .117+deb13, nothing.
@@ -25,6 +25,9 @@ DEFAULT_KERNELS="5.10 6.1 6.12 7.3 6.12:cloud-arm64"
 DEFAULT_OTHERS="own-splice dkms:trixie"
 # shellcheck disable=SC2034
 ALL_OTHERS="own-splice dkms:bullseye dkms:bookworm dkms:trixie dkms:sid"
+# The kernels with sanitizers, see built.sh.
+# shellcheck disable=SC2034
+DEBUG_KERNELS="6.12:debug-amd64 newest:debug-amd64 6.12:kcsan-amd64"
 # What "all" adds to the cloud flavour's kernels.
 MORE_KERNELS="6.12:amd64 6.12:rt-amd64 newest:amd64 newest:rt-amd64
 	6.1:cloud-arm64 6.12:cloud-arm64 newest:cloud-arm64"
@@ -40,7 +43,7 @@ kernel_arch() {
 # Those without headers come first: of a series that has both, the newest with headers
 # is wanted.
 known_kernels() {
-	cat "$APT_DIR"/{source-kernels,kernels}
+	cat "$APT_DIR"/{built-kernels,source-kernels,kernels}
 }
 
 # The extended regular expression that the wanted releases match.
@@ -104,6 +107,13 @@ all_kernels() {
 	done
 }
 
+debug_kernels() {
+	local name
+	for name in $DEBUG_KERNELS; do
+		resolve_kernel "$name"
+	done
+}
+
 # The packages that hold a kernel: from 6.19 on an image package only points to others.
 # What a build runs of the headers is for the machine that builds.
 kernel_packages() {
@@ -143,6 +153,7 @@ unpack_kernel() {
 fetch_kernel() {
 	local release=$1 path debs staged
 	path=$(kernel_path "$release")
+	! is_built "$release" || { fetch_built_kernel "$release"; return; }
 	[ ! -d "$path" ] || return 0
 	! has_no_headers "$release" || { fetch_source_kernel "$release"; return; }
 	log "fetching kernel $release"

@@ -5,7 +5,7 @@
 # builds, initramfs parts. One run at a time prepares (the lock is kept until `unlock`),
 # so whatever is in the cache's tmp when it begins was left by one that was interrupted.
 
-for part in lib apt chroot source kernel build initramfs guest; do
+for part in lib apt chroot source built kernel build initramfs guest; do
 	# shellcheck source=/dev/null
 	. "$(dirname "${BASH_SOURCE[0]}")/$part.sh"
 done

@@ -3,10 +3,13 @@
 #
 # Runs guests, half as many again at a time as there are processors (up to a few) because
 # the cases wait a lot, and says how far they are. A guest is a directory
-# RUN/RELEASE/SHARD. Its time is limited twice: in all, and between two results; whichever
+# RUN/RELEASE/SHARD. Its time is limited twice: in all, and between two signs of life; whichever
 # ends it, its logs stay and what it didn't report has failed.
 
 GUEST_LIMIT=1500
+# Some cases take an hour or two, and kernels with sanitizers are several times slower.
+LONG_GUEST_LIMIT=12000
+SANITIZERS_SLOW=5
 STALL_LIMIT=${STALL_LIMIT:-240}
 PROGRESS_EVERY=20
 SLOTS_MAX=4
@@ -47,9 +50,17 @@ start_guests() {
 		release=$(basename "$(dirname "$dir")")
 		date +%s >"$dir/began"
 		guest_exec "$(kernel_arch "$release")" "$(kernel_path "$release")/vmlinuz" "$dir" \
-			"$GUEST_LIMIT" "$parameters" &
+			"$(guest_limit "$dir")" "$parameters$(is_built "$release" && echo " slow=$SANITIZERS_SLOW")" &
 		STARTED[$!]=$dir
 	done
+}
+
+guest_limit() {
+	if [[ $1 == */soak-* ]] || is_built "$(basename "$(dirname "$1")")"; then
+		echo "$LONG_GUEST_LIMIT"
+	else
+		echo "$GUEST_LIMIT"
+	fi
 }
 
 look_after_guests() {
@@ -72,7 +83,7 @@ stalled() {
 	local dir=$1 last
 	last=$(stat -c %Y "$dir/began" "$dir/result.log" 2>/dev/null | sort -n | tail -n 1)
 	[ $(($(date +%s) - last)) -gt "$STALL_LIMIT" ] || return 1
-	[ -e "$dir/stalled" ] || log "$(guest_name "$dir"): no result for $STALL_LIMIT s, stopped"
+	[ -e "$dir/stalled" ] || log "$(guest_name "$dir"): no sign of life for $STALL_LIMIT s, stopped"
 	touch "$dir/stalled"
 }
 

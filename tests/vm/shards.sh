@@ -5,10 +5,12 @@
 # the same time and a guest that dies takes only its share with it, so there are more
 # of them than run at once. The cases of the group "module" load and unload it all the
 # time; they keep to one guest, so that what they may break is theirs. It takes the longest
-# and comes first.
+# and comes first. A case that takes a minute or more (slice/, stress/, soak/) has a guest of
+# its own.
 
 SHARD_MIN=8
 SHARDS_MAX=4
+LONG_CASES='^(slice|stress|soak)/'
 
 # Names on stdin that match one of the globs.
 matching() {
@@ -28,9 +30,11 @@ matching() {
 divide() {
 	local list=$1 dir=$2 count shards
 	grep '^module/' "$list" >"$dir/0-module" || rm "$dir/0-module"
-	count=$(grep -vc '^module/' "$list" || true)
+	{ grep -E "$LONG_CASES" "$list" || true; } |
+		awk -v dir="$dir" '{ name = $0; gsub("/", "-", name); print >(dir "/" name) }'
+	count=$(grep -Evc "^module/|$LONG_CASES" "$list" || true)
 	shards=$(((count + SHARD_MIN - 1) / SHARD_MIN))
 	[ "$shards" -le "$SHARDS_MAX" ] || shards=$SHARDS_MAX
-	{ grep -v '^module/' "$list" || true; } |
+	{ grep -Ev "^module/|$LONG_CASES" "$list" || true; } |
 		awk -v dir="$dir" -v shards="$shards" '{ print >(dir "/" (NR - 1) % shards + 1) }'
 }
