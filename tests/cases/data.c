@@ -21,7 +21,6 @@
 #include "take.h"
 
 #define BYTES		20000
-#define SCRIBBLE	50
 
 struct scene {
 	struct link l;
@@ -145,23 +144,6 @@ static void outlives_membership(const struct test *t)
 	pipe_expect(&s.p, 0, BYTES, 4096);
 }
 
-static void scribble(struct pipe *p)
-{
-	char text[SCRIBBLE];
-
-	memset(text, 'X', sizeof(text));
-	expect(write(p->wr, text, sizeof(text)) == sizeof(text), "write: %s", strerror(errno));
-}
-
-static void expect_scribble(struct pipe *p)
-{
-	char text[SCRIBBLE], want[SCRIBBLE];
-
-	memset(want, 'X', sizeof(want));
-	expect(read(p->rd, text, sizeof(text)) == sizeof(text), "pipe: %s", strerror(errno));
-	expect(!memcmp(text, want, sizeof(want)), "what was written to the pipe is not in it");
-}
-
 /*
  * 100 of the bytes are in the pipe, the next are their neighbours on the page: write(2) into the
  * pipe must not touch those, neither in the rest of the same message nor in the messages behind
@@ -174,11 +156,11 @@ static void not_merged(const struct test *t)
 	struct scene s;
 
 	open_scene(&s, t, 3000, *chunk, 100);
-	scribble(&s.p);
+	pipe_scribble(&s.p);
 	reader_open(&r, t);
 	receive_all(&r, s.l.rx, 100, 2900, 700);
 	pipe_expect(&s.p, 0, 100, 100);
-	expect_scribble(&s.p);
+	pipe_expect_scribble(&s.p);
 	pipe_expect_empty(&s.p);
 }
 
@@ -191,13 +173,13 @@ static void not_merged_tee(const struct test *t)
 	open_scene(&s, t, 100, 100, 100);
 	pipe_open(&copy, 0);
 	expect(tee(s.p.rd, copy.wr, 100, 0) == 100, "tee: %s", strerror(errno));
-	scribble(&s.p);
+	pipe_scribble(&s.p);
 	expect(pipe_bytes(&copy) == 100, "%zu bytes in the copy", pipe_bytes(&copy));
 	pipe_expect(&copy, 0, 100, 100);
-	scribble(&copy);
+	pipe_scribble(&copy);
 	pipe_expect(&s.p, 0, 100, 100);
-	expect_scribble(&s.p);
-	expect_scribble(&copy);
+	pipe_expect_scribble(&s.p);
+	pipe_expect_scribble(&copy);
 }
 
 #define DATA_CASE(fn, text, ...) { .group = "data", .name = text, .run = fn, .modes = ALL_MODES, \

@@ -16,23 +16,12 @@
 
 #include "ko.h"
 #include "net.h"
+#include "served.h"
 #include "take.h"
 
 #define STREAM		262144
 #define TRACEFS		"/sys/kernel/tracing"
 #define FTRACE_ENABLED	"/proc/sys/kernel/ftrace_enabled"
-
-static int write_file(const char *path, int flags, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC | flags), err = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		err = -errno;
-	close(fd);
-	return err;
-}
 
 /* Opens the kernel log at its end. */
 static int log_open(void)
@@ -56,43 +45,6 @@ static bool log_has(int fd, const char *text)
 		found |= strstr(record, text) != NULL;
 	}
 	return found;
-}
-
-static void stream(const struct test *t, size_t size)
-{
-	struct sender s;
-	struct reader r;
-	struct link l;
-
-	link_open(&l, t);
-	set_nonblock(l.rx);
-	reader_open(&r, t);
-	sender_start(&s, l.tx, 0, size, 8192);
-	receive_all(&r, l.rx, 0, size, 65536);
-	sender_join(&s);
-	link_close(&l);
-}
-
-/* A stream in the simplest mode: is splice served now? */
-static void expect_served(void)
-{
-	stream(&(const struct test){ .mode = MODE_MSG_INGRESS, .family = AF_INET }, 20000);
-}
-
-static void expect_not_served(void)
-{
-	const struct test t = { .mode = MODE_MSG_INGRESS, .family = AF_INET };
-	struct reader r;
-	struct link l;
-	char buf[10];
-
-	link_open(&l, &t);
-	set_nonblock(l.rx);
-	reader_open(&r, &t);
-	send_pattern(l.tx, 0, 10, 10);
-	await_readable(l.rx);
-	expect_result(reader_take(&r, l.rx, buf, sizeof(buf)), -EAGAIN, "the kernel's own splice");
-	link_close(&l);
 }
 
 static void load_unload(const struct test *t)

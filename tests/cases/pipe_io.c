@@ -17,6 +17,7 @@
 #include "take.h"
 
 #define GATHER_MS (600 * slowness)
+#define SCRIBBLE 50
 
 void pipe_open(struct pipe *p, size_t size)
 {
@@ -69,6 +70,23 @@ void pipe_expect(struct pipe *p, uint64_t offset, size_t len, size_t chunk)
 void pipe_expect_empty(struct pipe *p)
 {
 	expect(!pipe_bytes(p), "%zu bytes left in the pipe", pipe_bytes(p));
+}
+
+void pipe_scribble(struct pipe *p)
+{
+	char text[SCRIBBLE];
+
+	memset(text, 'X', sizeof(text));
+	expect(write(p->wr, text, sizeof(text)) == sizeof(text), "write: %s", strerror(errno));
+}
+
+void pipe_expect_scribble(struct pipe *p)
+{
+	char text[SCRIBBLE], want[SCRIBBLE];
+
+	memset(want, 'X', sizeof(want));
+	expect(read(p->rd, text, sizeof(text)) == sizeof(text), "pipe: %s", strerror(errno));
+	expect(!memcmp(text, want, sizeof(want)), "what was written to the pipe is not in it");
 }
 
 void gather(int fd, struct pipe *p, size_t len)

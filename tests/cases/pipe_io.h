@@ -19,6 +19,9 @@ size_t pipe_bytes(struct pipe *p);
 /* Takes `len` bytes out, which must be the stream's at `offset`, at most `chunk` at a time. */
 void pipe_expect(struct pipe *p, uint64_t offset, size_t len, size_t chunk);
 void pipe_expect_empty(struct pipe *p);
+/* Writes some bytes that are in no stream, few enough to be appended to another buffer. */
+void pipe_scribble(struct pipe *p);
+void pipe_expect_scribble(struct pipe *p);
 /* Splices exactly `len` bytes from a nonblocking socket into a pipe that has room for them. */
 void gather(int fd, struct pipe *p, size_t len);
 

@@ -2,10 +2,11 @@
 /*
  * The ways out of a test case. Each writes one line, which the runner passes on as a diagnostic,
  * and leaves the child process at once: with other threads asleep in the kernel there is nobody
- * to unwind.
+ * to unwind. And the few things that any case may need.
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -81,6 +82,18 @@ void expect_result_at(const char *file, int line, ssize_t got, ssize_t want, con
 }
 
 int slowness = 1;
+
+int write_file(const char *path, int flags, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC | flags), err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		err = -errno;
+	close(fd);
+	return err;
+}
 
 double now(void)
 {

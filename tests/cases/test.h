@@ -93,6 +93,9 @@ void expect_result_at(const char *file, int line, ssize_t got, ssize_t want, con
  */
 extern int slowness;
 
+/* 0 or -errno; `flags` are open(2)'s besides O_WRONLY. */
+int write_file(const char *path, int flags, const char *text);
+
 double now(void);
 void sleep_ms(int ms);
 
