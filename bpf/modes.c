@@ -47,6 +47,16 @@ static const struct mode {
 	},
 };
 
+static const struct mode pulled = {
+	"skb-pull", { { "skb_pull", BPF_SK_SKB_STREAM_VERDICT } },
+};
+
+/* What the programs are told; 0 is what they do by themselves. */
+struct settings {
+	__u32 apply_bytes;
+	bool within_send;
+};
+
 struct sockmap {
 	struct sockmap_bpf *skel;
 	const struct mode *mode;
@@ -76,14 +86,14 @@ static bool mode_needs(const struct mode *mode, const char *prog)
 	return false;
 }
 
-static int load(struct sockmap *map, __u32 apply_bytes, bool within_send)
+static int load(struct sockmap *map, const struct settings *settings)
 {
 	struct bpf_program *prog;
 
 	bpf_object__for_each_program(prog, map->skel->obj)
 		bpf_program__set_autoload(prog, mode_needs(map->mode, bpf_program__name(prog)));
-	map->skel->rodata->apply_bytes = apply_bytes;
-	map->skel->rodata->apply_within_send = within_send;
+	map->skel->rodata->apply_bytes = settings->apply_bytes;
+	map->skel->rodata->apply_within_send = settings->within_send;
 	return sockmap_bpf__load(map->skel);
 }
 
@@ -115,7 +125,7 @@ int sockmap_detach_programs(struct sockmap *map)
 	return change_programs(map, false);
 }
 
-static struct sockmap *open_mode(enum sockmap_mode mode, __u32 apply_bytes, bool within_send)
+static struct sockmap *open_map(const struct mode *mode, struct settings settings)
 {
 	struct sockmap *map;
 	int err;
@@ -123,14 +133,14 @@ static struct sockmap *open_mode(enum sockmap_mode mode, __u32 apply_bytes, bool
 	map = calloc(1, sizeof(*map));
 	if (!map)
 		return NULL;
-	map->mode = &modes[mode];
+	map->mode = mode;
 
 	map->skel = sockmap_bpf__open();
 	if (!map->skel) {
 		err = -errno;
 		goto fail;
 	}
-	err = load(map, apply_bytes, within_send);
+	err = load(map, &settings);
 	if (err)
 		goto fail;
 	err = sockmap_attach_programs(map);
@@ -146,17 +156,28 @@ fail:
 
 struct sockmap *sockmap_open(enum sockmap_mode mode)
 {
-	return open_mode(mode, mode == MODE_MSG_APPLY ? SOCKMAP_APPLY_BYTES : 0, false);
+	struct settings settings = {
+		.apply_bytes = mode == MODE_MSG_APPLY ? SOCKMAP_APPLY_BYTES : 0,
+	};
+
+	return open_map(&modes[mode], settings);
 }
 
 struct sockmap *sockmap_open_apply(__u32 apply_bytes)
 {
-	return open_mode(MODE_MSG_APPLY, apply_bytes, false);
+	return open_map(&modes[MODE_MSG_APPLY], (struct settings){ .apply_bytes = apply_bytes });
 }
 
 struct sockmap *sockmap_open_apply_within_send(void)
 {
-	return open_mode(MODE_MSG_APPLY, SOCKMAP_APPLY_BYTES, true);
+	struct settings settings = { .apply_bytes = SOCKMAP_APPLY_BYTES, .within_send = true };
+
+	return open_map(&modes[MODE_MSG_APPLY], settings);
+}
+
+struct sockmap *sockmap_open_pull(void)
+{
+	return open_map(&pulled, (struct settings){});
 }
 
 void sockmap_close(struct sockmap *map)

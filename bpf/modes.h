@@ -32,6 +32,8 @@ struct sockmap *sockmap_open(enum sockmap_mode mode);
 struct sockmap *sockmap_open_apply(__u32 apply_bytes);
 /* MODE_MSG_APPLY, with what is left of apply_bytes given up at the end of each sendmsg(). */
 struct sockmap *sockmap_open_apply_within_send(void);
+/* MODE_SKB_PASS, with every skb's bytes pulled into its head first. */
+struct sockmap *sockmap_open_pull(void);
 /*
  * Detaches everything. The kernel keeps the programs of a connection that is still in the map for
  * as long as the connection lives: data may be queued where only they can deliver it.

@@ -113,6 +113,14 @@ int skb_pass(struct __sk_buff *skb)
 	return SK_PASS;
 }
 
+/* All bytes end up in the head of the skb, which is memory of kmalloc(). */
+SEC("sk_skb/stream_verdict")
+int skb_pull(struct __sk_buff *skb)
+{
+	bpf_skb_pull_data(skb, skb->len);
+	return SK_PASS;
+}
+
 SEC("sk_skb/stream_verdict")
 int skb_redirect(struct __sk_buff *skb)
 {
