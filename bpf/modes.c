@@ -53,7 +53,7 @@ static const struct mode pulled = {
 
 /* What the programs are told; 0 is what they do by themselves. */
 struct settings {
-	__u32 apply_bytes;
+	__u32 apply_bytes, record_bytes;
 	bool within_send;
 };
 
@@ -94,6 +94,7 @@ static int load(struct sockmap *map, const struct settings *settings)
 		bpf_program__set_autoload(prog, mode_needs(map->mode, bpf_program__name(prog)));
 	map->skel->rodata->apply_bytes = settings->apply_bytes;
 	map->skel->rodata->apply_within_send = settings->within_send;
+	map->skel->rodata->record_bytes = settings->record_bytes;
 	return sockmap_bpf__load(map->skel);
 }
 
@@ -178,6 +179,11 @@ struct sockmap *sockmap_open_apply_within_send(void)
 struct sockmap *sockmap_open_pull(void)
 {
 	return open_map(&pulled, (struct settings){});
+}
+
+struct sockmap *sockmap_open_records(__u32 record_bytes)
+{
+	return open_map(&modes[MODE_SKB_PARSER], (struct settings){ .record_bytes = record_bytes });
 }
 
 void sockmap_close(struct sockmap *map)

@@ -36,6 +36,8 @@ struct {
 const volatile __u32 apply_bytes;
 /* No verdict reaches from one sendmsg() into the next. */
 const volatile __u32 apply_within_send;
+/* How long the parser says that every message is; 0: as long as what is there. */
+const volatile __u32 record_bytes;
 
 /*
  * The verifier takes only plain 32-bit loads at fixed offsets from these contexts; volatile keeps
@@ -104,7 +106,7 @@ int msg_redirect(struct sk_msg_md *msg)
 SEC("sk_skb/stream_parser")
 int skb_parse(struct __sk_buff *skb)
 {
-	return skb->len;
+	return record_bytes ?: skb->len;
 }
 
 SEC("sk_skb/stream_verdict")

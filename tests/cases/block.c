@@ -11,17 +11,21 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "net.h"
 #include "pattern.h"
+#include "pipe_io.h"
 #include "take.h"
 
 #define TIMEOUT_MS	200
 #define TIMEOUT_TRIES	3
 #define SLEEP_MS	60	/* long enough to see that a call goes on sleeping */
 #define LATE_MS		(1200 * slowness)
+#define LATE_NAPS_MS	200	/* some of the naps that a reader behind a program takes */
+#define LONG		500000
 
 static atomic_int handled;
 
@@ -229,6 +233,106 @@ static void signal_after_data(const struct test *t)
 	link_close(&l);
 }
 
+/*
+ * A parser that finds a message too long gives up for good. What it was to read stays in the
+ * ordinary queue, and the reader offers it again and again, with a nap each time.
+ */
+static void open_given_up(struct link *l, const struct test *t)
+{
+	struct sockmap *map = sockmap_open_records(1 << 30);
+	socklen_t len = sizeof(int);
+	char buf[100];
+	int err;
+
+	expect(map, "sockmap_open_records: %s", strerror(errno));
+	link_open_in(l, t, map);
+	send_pattern(l->tx, 0, sizeof(buf), sizeof(buf));
+	await_readable(l->rx);
+	expect(!getsockopt(l->rx, SOL_SOCKET, SO_ERROR, &err, &len) && err == EMSGSIZE,
+	       "SO_ERROR behind the parser: %s", strerror(err));
+	if (recv(l->rx, buf, sizeof(buf), MSG_DONTWAIT) > 0)
+		skip("on this kernel readers get what a parser gave up");
+	expect(readable_within(l->rx, 100), "nothing is left in the ordinary queue");
+}
+
+static void signal_behind_parser(const struct test *t)
+{
+	struct call c, again;
+	struct link l;
+
+	open_given_up(&l, t);
+	handle(SIGUSR1, SA_RESTART);
+	call_start_asleep(&c, t, l.rx, 4000);
+	pthread_kill(c.thread, SIGUSR1);
+	call_expect_asleep(&c, LATE_NAPS_MS);
+	expect(handled == 1, "handler called %d times", handled);
+	handle(SIGUSR1, 0);
+	pthread_kill(c.thread, SIGUSR1);
+	expect_result(call_end(&c, "the signal"), -EINTR, "a handler without SA_RESTART");
+
+	set_rcvtimeo(l.rx, LATE_MS);
+	handle(SIGUSR1, SA_RESTART);
+	call_start_asleep(&again, t, l.rx, 4000);
+	pthread_kill(again.thread, SIGUSR1);
+	expect_result(call_end(&again, "the signal"), -EINTR, "SA_RESTART with SO_RCVTIMEO");
+	link_close(&l);
+}
+
+struct shelling {
+	pthread_t target;
+	atomic_bool stop;
+};
+
+static void *run_shelling(void *arg)
+{
+	struct shelling *s = arg;
+
+	while (!s->stop) {
+		pthread_kill(s->target, SIGUSR1);
+		usleep(200);
+	}
+	return NULL;
+}
+
+/*
+ * Signals all the time, on their way through a long stream: what a call moved before one is its
+ * result. -EINTR says that it moved nothing, so then there must be nothing in the pipe.
+ */
+static void signal_midway(const struct test *t)
+{
+	struct shelling shelling = { .target = pthread_self() };
+	unsigned int interrupted = 0, cut_short = 0;
+	size_t taken = 0;
+	pthread_t thread;
+	struct sender tx;
+	struct link l;
+	struct pipe p;
+
+	handle(SIGUSR1, 0);
+	link_open(&l, t);
+	pipe_open(&p, 1 << 20);
+	sender_start(&tx, l.tx, 0, LONG, 3001);
+	thread_start(&thread, run_shelling, &shelling);
+	while (taken < LONG) {
+		ssize_t n = splice_to(l.rx, p.wr, LONG - taken, 0);
+
+		expect(n > 0 || n == -EINTR, "at byte %zu: %s", taken, result_name(n));
+		interrupted += n < 0;
+		if (n < 0)
+			n = 0;
+		cut_short += n && readable_within(l.rx, 0);
+		expect(pipe_bytes(&p) == (size_t)n, "%zd bytes spliced, %zu in the pipe", n,
+		       pipe_bytes(&p));
+		pipe_expect(&p, taken, n, 65536);
+		taken += n;
+	}
+	shelling.stop = true;
+	pthread_join(thread, NULL);
+	sender_join(&tx);
+	note("%u calls interrupted, %u stopped while there was more", interrupted, cut_short);
+	link_close(&l);
+}
+
 /* A process, asleep in its call, that wants 1000 bytes and exits with 0 when they are right. */
 static pid_t fork_reader(const struct test *t, int fd)
 {
@@ -302,6 +406,9 @@ static const struct behaviour behaviours[] = {
 	BLOCK(signal_restarts, "signal-restarts"),
 	BLOCK(signal_timeout, "signal-timeout"),
 	BLOCK(signal_after_data, "signal-then-data"),
+	BLOCK(signal_midway, "signal-midway"),
+	{ .group = "block", .name = "signal-behind-parser", .run = signal_behind_parser,
+	  .modes = BIT(MODE_SKB_PARSER) },
 	BLOCK(stop_continue, "stop-continue", .limit = 3),
 	BLOCK(killed, "killed", .flags = ASK_READ, .limit = 3),
 };
