@@ -6,7 +6,7 @@
  * In each mode there are
  *  - streams whose reader polls: it finds nothing while the module is out;
  *  - streams whose reader blocks: without the module it may sleep beside queued bytes, so after
- *    each load all blocked readers get a signal, which brings them back into the module;
+ *    each load all readers get a signal, which brings those who block back into the module;
  *  - streams read by a process that is killed, whatever it is doing, and followed by another one.
  *    Its pipe outlives it: what it took is there, the rest is in the socket;
  *  - idle connections with a reader asleep, some of which leave the map and return all the time.
@@ -49,8 +49,9 @@ struct stream {
 	struct link l;
 	struct reader r;
 	pthread_t reader;
-	pid_t child;
+	atomic_int child;
 	atomic_size_t sent, taken;
+	size_t seen;	/* of what was taken, the last time that progress was asked for */
 };
 
 struct sleeper {
@@ -84,11 +85,6 @@ static void each_stream(void (*visit)(struct stream *s))
 	}
 }
 
-static bool is_of(const struct stream *s, const struct stream *streams, size_t count)
-{
-	return s >= streams && s < streams + count;
-}
-
 static bool may_stall(const struct stream *s)
 {
 	return s->t.mode == MODE_SKB_PARSER;
@@ -113,7 +109,7 @@ static void *run_sender(void *arg)
 	(void)arg;
 	while (!fire.stop) {
 		each_stream(send_one);
-		sleep_ms(2);
+		sleep_ms(30);
 	}
 	return NULL;
 }
@@ -198,10 +194,13 @@ static void *run_sleeper(void *arg)
 
 static void start_child(struct stream *s)
 {
-	s->child = fork();
-	expect(s->child >= 0, "fork: %s", strerror(errno));
-	if (s->child)
+	pid_t pid = fork();
+
+	expect(pid >= 0, "fork: %s", strerror(errno));
+	if (pid) {
+		s->child = pid;
 		return;
+	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (;;)
 		splice(s->l.rx, NULL, s->r.pipe[1], NULL, 5003, 0);
@@ -285,9 +284,12 @@ static void open_mode(int mode)
 		open_sleeper(&fire.idle[mode][i], mode);
 }
 
+/* One that is being killed at the moment has another one coming. */
 static void signal_blocked(struct stream *s)
 {
-	if (!is_of(s, fire.blocked[0], NR_MODES * BLOCKED))
+	if (s->child)
+		kill(s->child, SIGUSR1);
+	if (!s->reader)
 		return;
 	fire.signalled++;
 	pthread_kill(s->reader, SIGUSR1);
@@ -331,12 +333,16 @@ static int sleepers_interrupted(void)
 	return sum;
 }
 
+static void note_progress(struct stream *s)
+{
+	s->seen = s->taken;
+}
+
 static void await_progress(struct stream *s)
 {
 	double end = now() + MOVES_WITHIN;
-	size_t before = s->taken;
 
-	while (s->taken == before && !may_stall(s)) {
+	while (s->taken == s->seen && !may_stall(s)) {
 		expect(now() < end, "%s, %s: a stream stands still, %zu of %zu bytes", s->kind,
 		       sockmap_mode_name(s->t.mode), (size_t)s->taken, (size_t)s->sent);
 		sleep_ms(1);
@@ -353,6 +359,7 @@ static double one_cycle(void)
 	each_stream(signal_blocked);
 	each_sleeper(signal_sleeper);
 	each_sleeper(await_sleeper);
+	each_stream(note_progress);
 	each_stream(await_progress);
 	interrupted = sleepers_interrupted();
 	sleep_ms(rand() % 40);
