@@ -238,33 +238,19 @@ static void grown(const struct test *t)
 #define CRUMB		10
 #define SMALL_RCVBUF	4096
 
-/* Pieces that a second stream of the same thread keeps from being neighbours in memory. */
-static void send_crumbs(int fd, int other)
-{
-	for (int at = 0; at < QUEUED; at += CRUMB) {
-		send_pattern(fd, at, CRUMB, CRUMB);
-		send_pattern(other, at, CRUMB, CRUMB);
-	}
-}
-
 /*
  * Bytes from before the insert are in sk_receive_queue. In a small buffer there, pieces that have
  * more overhead than bytes are collapsed into memory of kmalloc(), which has to be copied.
  */
 static void open_queued(struct scene *s, const struct test *t)
 {
-	int size = SMALL_RCVBUF, other, sink;
+	int size = SMALL_RCVBUF;
 
-	sink = tcp_pair(t->family, &other);
 	link_connect(&s->l, t);
 	set_nonblock(s->l.rx);
 	expect(!setsockopt(s->l.rx, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)), "SO_RCVBUF: %s",
 	       strerror(errno));
-	set_nodelay(s->l.tx);
-	set_nodelay(other);
-	send_crumbs(s->l.tx, other);
-	close(other);
-	close(sink);
+	send_apart(s->l.tx, 0, QUEUED, CRUMB);
 	sleep_ms(SETTLE_MS);
 	link_insert(&s->l);
 	s->sent = 0;

@@ -300,6 +300,20 @@ void send_pattern(int fd, uint64_t offset, size_t size, size_t chunk)
 	free(buf);
 }
 
+void send_apart(int fd, uint64_t offset, size_t size, size_t chunk)
+{
+	int other, sink = tcp_pair(AF_INET, &other);
+
+	set_nodelay(fd);
+	set_nodelay(other);
+	for (uint64_t end = offset + size; offset < end; offset += chunk) {
+		send_pattern(fd, offset, end - offset < chunk ? end - offset : chunk, chunk);
+		send_pattern(other, offset, chunk, chunk);
+	}
+	close(other);
+	close(sink);
+}
+
 void thread_start(pthread_t *thread, void *(*run)(void *), void *arg)
 {
 	int err = pthread_create(thread, NULL, run, arg);

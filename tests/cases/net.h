@@ -58,6 +58,8 @@ void await_readable(int fd);
 
 /* Sends the stream bytes [offset, offset + size), `chunk` at a time, or fails the case. */
 void send_pattern(int fd, uint64_t offset, size_t size, size_t chunk);
+/* The same, with no two chunks next to each other in memory: something else is sent in between. */
+void send_apart(int fd, uint64_t offset, size_t size, size_t chunk);
 
 struct sender {
 	pthread_t thread;
