@@ -77,7 +77,7 @@ prepare() {
 	unlock
 }
 
-# Fetches a kernel and builds the module for it, which are tests as well: fails when there
+# Fetches a kernel and builds the modules for it, which are tests as well: fails when there
 # is nothing to boot.
 make_ready() {
 	local release=$1 dir=$2
@@ -93,6 +93,10 @@ make_ready() {
 	fi
 	if ! (build_module "$release"); then
 		verdict "$dir" fail build/module "doesn't compile"
+		return 1
+	fi
+	if ! (build_livepatch "$release"); then
+		verdict "$dir" fail build/livepatch "doesn't compile"
 		return 1
 	fi
 	check_warnings "$release" "$dir"

@@ -2,14 +2,18 @@
 # shellcheck shell=bash
 #
 # Builds what runs in the guests, in the build chroot and out of the checkout's tree:
-# the module once per kernel, the programs (static) once for all. What is built is kept
-# under a key of its sources, so an unchanged tree is never built twice and a changed
-# one never tested with yesterday's objects.
+# the module and a livepatch once per kernel, the programs (static) once for all. What is
+# built is kept under a key of its sources, so an unchanged tree is never built twice and
+# a changed one never tested with yesterday's objects.
 
 MODULE_NAME=sockmap_splice
 
 module_path() {
 	echo "$CACHE/out/$1/$MODULE_NAME.ko"
+}
+
+livepatch_path() {
+	echo "$CACHE/livepatch/$1/neighbour_livepatch.ko"
 }
 
 # What make has to be told, in the kernel's terms and in those of our own Makefiles.
@@ -48,9 +52,35 @@ kbuild_module() {
 	shift 2
 	cp -r "$TOP/Kbuild" "$TOP/dkms.conf" "$TOP/module" "$dir/"
 	find "$dir" \( -name '*.o' -o -name '*.ko' -o -name '.*.cmd' \) -delete
+	kbuild "$release" "$dir" "$@"
+}
+
+kbuild() {
+	local release=$1 dir=$2
+	shift 2
 	# shellcheck disable=SC2046 # a variable per word
 	HEADERS_OF=$release in_chroot make -C "/usr/src/linux-headers-$release" \
 		$(kbuild_variables "$(kernel_arch "$release")") M="$dir" "$@" modules
+}
+
+has_livepatches() {
+	grep -qx CONFIG_LIVEPATCH=y "$(kernel_path "$1")/headers/usr/src/linux-headers-$1/include/config/auto.conf"
+}
+
+# Builds the livepatch that tests load beside the module, for a kernel that takes any.
+build_livepatch() {
+	local release=$1 out key staged
+	has_livepatches "$release" || return 0
+	out=$CACHE/livepatch/$release
+	key=$(sources_key tests/livepatch)-${CHROOT##*/}
+	[ "$(cat "$out/key" 2>/dev/null)" != "$key" ] || return 0
+	log "building a livepatch for $release"
+	staged=$(stage livepatch)
+	cp "$TOP"/tests/livepatch/{Kbuild,neighbour_livepatch.c} "$staged/"
+	kbuild "$release" "$staged" >"$staged.log" 2>&1 || build_failed "the livepatch for $release" "$staged.log"
+	mv "$staged.log" "$staged/build.log"
+	echo "$key" >"$staged/key"
+	finish "$staged" "$out"
 }
 
 build_failed() {

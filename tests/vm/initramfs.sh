@@ -3,7 +3,7 @@
 #
 # A guest's whole system is an initramfs. The kernel unpacks several archives that
 # follow each other, so this makes three kinds and joins them: the base (busybox and
-# the programs), the kernel's (our module, and those of its own that tests need), and
+# the programs), the kernel's (our modules, and those of its own that tests need), and
 # the job's (what this one guest has to do). A list of test cases is a file in the
 # last: a kernel command line ends at 2048 characters.
 
@@ -35,10 +35,12 @@ make_base() {
 }
 
 make_kernel_part() {
-	local release=$1 archive=$2 dir module
+	local release=$1 archive=$2 dir built module
 	dir=$(stage kernel-part)
 	mkdir -p "$dir/module" "$dir/lib/modules/$release"
-	[ ! -e "$(module_path "$release")" ] || cp "$(module_path "$release")" "$dir/module/"
+	for built in "$(module_path "$release")" "$(livepatch_path "$release")"; do
+		[ ! -e "$built" ] || cp "$built" "$dir/module/"
+	done
 	for module in $KERNEL_MODULES; do
 		copy_module "$release" "$module" "$dir"
 	done
