@@ -14,38 +14,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "knobs.h"
 #include "ko.h"
 #include "net.h"
 #include "served.h"
 #include "take.h"
 
 #define STREAM		262144
-#define TRACEFS		"/sys/kernel/tracing"
-#define FTRACE_ENABLED	"/proc/sys/kernel/ftrace_enabled"
-
-/* Opens the kernel log at its end. */
-static int log_open(void)
-{
-	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-
-	if (fd < 0)
-		skip("/dev/kmsg: %s", strerror(errno));
-	lseek(fd, 0, SEEK_END);
-	return fd;
-}
-
-static bool log_has(int fd, const char *text)
-{
-	char record[8192];
-	bool found = false;
-	ssize_t n;
-
-	while ((n = read(fd, record, sizeof(record) - 1)) > 0) {
-		record[n] = '\0';
-		found |= strstr(record, text) != NULL;
-	}
-	return found;
-}
 
 static void load_unload(const struct test *t)
 {
@@ -57,9 +32,9 @@ static void load_unload(const struct test *t)
 		expect_served();
 		ko_unload_in_time();
 		expect_not_served();
-		expect(log_has(log, KO_NAME ": unloaded, "), "round %d: no word on unload", i);
+		expect(log_count(log, KO_NAME ": unloaded, "), "round %d: no word on unload", i);
 		expect_result(ko_load(""), 0, "load");
-		expect(log_has(log, KO_NAME ": serving "), "round %d: no word on load", i);
+		expect(log_count(log, KO_NAME ": serving "), "round %d: no word on load", i);
 	}
 }
 
@@ -117,7 +92,7 @@ static void refused(const struct test *t)
 	write_file(FTRACE_ENABLED, 0, "1");
 	expect(err, "loaded with kernel.ftrace_enabled=0");
 	expect(!ko_loaded(), "refused (%s) and yet there", result_name(err));
-	expect(log_has(log, KO_NAME ": "), "refused (%s) without a word", result_name(err));
+	expect(log_count(log, KO_NAME ": "), "refused (%s) without a word", result_name(err));
 	expect_not_served();
 	expect_result(ko_load(""), 0, "load with ftrace on again");
 	expect_served();
@@ -133,7 +108,7 @@ static void redirected(const struct test *t)
 	_Static_assert(sizeof(twin) == sizeof(KO_NAME), "the name of the twin has another length");
 	ko_need();
 	expect_result(ko_load_as(twin), -EBUSY, "load with tcp_splice_read redirected");
-	expect(log_has(log, "not loaded: tcp_splice_read is redirected already"),
+	expect(log_count(log, "not loaded: tcp_splice_read is redirected already"),
 	       "refused without saying why");
 	expect(access("/sys/module/sockmap_splicE", F_OK), "refused and yet there");
 	expect_served();
@@ -182,9 +157,7 @@ static void copies(const struct test *t)
 	expect_result(ko_parameter("bytes_gifted"), 0, "bytes_gifted");
 }
 
-#define KPROBE		TRACEFS "/kprobe_events"
 #define KPROBE_ENABLE	TRACEFS "/events/kprobes/cases/enable"
-#define TRACE		TRACEFS "/trace"
 
 static long long sum_in_trace(const char *key)
 {

@@ -12,5 +12,7 @@ void stream(const struct test *t, size_t size);
 void expect_served(void);
 /* Is it the stock kernel's, which doesn't see what is queued? */
 void expect_not_served(void);
+/* The result of splice where bytes are queued. */
+void expect_splice_gives(ssize_t want, const char *whose);
 
 #endif
