@@ -188,6 +188,22 @@ static void fin_before_accept(const struct test *t)
 	expect_result(reader_take(&r, rx, buf, sizeof(buf)), 0, "behind all bytes");
 }
 
+/* What the sockops program gets to see, and put into the map, are MPTCP's subflows. */
+static void mptcp(const struct test *t)
+{
+	struct sockmap *map = open_map(t);
+	struct reader r;
+	int tx, rx;
+
+	own_cgroup(map);
+	rx = mptcp_pair(t->family, &tx);
+	leave_cgroup();
+	set_nonblock(rx);
+	reader_open(&r, t);
+	send_pattern(tx, 0, AFTER, 1000);
+	receive_all(&r, rx, 0, AFTER, 4096);
+}
+
 /* Bytes in sk_receive_queue of a socket that is in the map: its peer got there only later. */
 static void both_queues(const struct test *t)
 {
@@ -401,6 +417,7 @@ static const struct behaviour behaviours[] = {
 	MAP_CASE(before_accept, "before-accept", .modes = SOCKMAP_MODES, .flags = ASK_READ),
 	MAP_CASE(around_accept, "around-accept", .modes = SOCKMAP_MODES, .flags = ASK_READ),
 	MAP_CASE(fin_before_accept, "before-accept-fin", .modes = SOCKMAP_MODES, .flags = ASK_READ),
+	MAP_CASE(mptcp, "mptcp", .modes = SOCKMAP_MODES, .flags = ASK_READ | V4_ONLY),
 	MAP_CASE(both_queues, "both-queues", .modes = MSG_MODES),
 	MAP_CASE(alternating, "alternating", .modes = MSG_MODES, .flags = ASK_READ),
 	MAP_CASE(sender_leaves, "sender-leaves", .modes = MSG_MODES, .flags = ASK_READ),

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <linux/mptcp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -26,47 +27,80 @@
 #include "net.h"
 #include "pattern.h"
 
+#ifndef SOL_MPTCP
+#define SOL_MPTCP 284
+#endif
+
 #define PATIENCE_MS (2000 * slowness)
 #define ROOMY_RCVBUF (64 << 20)	/* for any stream of these tests at once */
 
-int tcp_listen(int family)
+static void listen_on_loopback(int fd, int family)
 {
 	struct sockaddr_in6 any = { .sin6_family = family };
 	socklen_t len = family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(any);
-	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (family == AF_INET)
 		((struct sockaddr_in *)&any)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	else
 		any.sin6_addr = in6addr_loopback;
-	expect(fd >= 0, "socket: %s", strerror(errno));
 	expect(!bind(fd, (struct sockaddr *)&any, len), "bind: %s", strerror(errno));
 	expect(!listen(fd, 16), "listen: %s", strerror(errno));
+}
+
+int tcp_listen(int family)
+{
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	expect(fd >= 0, "socket: %s", strerror(errno));
+	listen_on_loopback(fd, family);
 	return fd;
 }
 
 int tcp_connect(int listener)
 {
 	struct sockaddr_in6 addr;
-	socklen_t len = sizeof(addr);
-	int fd;
+	socklen_t len = sizeof(addr), protocol_len = sizeof(int);
+	int fd, protocol;
 
+	expect(!getsockopt(listener, SOL_SOCKET, SO_PROTOCOL, &protocol, &protocol_len),
+	       "SO_PROTOCOL: %s", strerror(errno));
 	expect(!getsockname(listener, (struct sockaddr *)&addr, &len), "getsockname: %s",
 	       strerror(errno));
-	fd = socket(addr.sin6_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fd = socket(addr.sin6_family, SOCK_STREAM | SOCK_CLOEXEC, protocol);
 	expect(fd >= 0, "socket: %s", strerror(errno));
 	expect(!connect(fd, (struct sockaddr *)&addr, len), "connect: %s", strerror(errno));
 	return fd;
 }
 
-int tcp_pair(int family, int *connecting)
+static int pair_of(int listener, int *connecting)
 {
-	int listener = tcp_listen(family), fd;
+	int fd;
 
 	*connecting = tcp_connect(listener);
 	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	expect(fd >= 0, "accept: %s", strerror(errno));
 	close(listener);
+	return fd;
+}
+
+int tcp_pair(int family, int *connecting)
+{
+	return pair_of(tcp_listen(family), connecting);
+}
+
+int mptcp_pair(int family, int *connecting)
+{
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP);
+	struct mptcp_info info = {};
+	socklen_t len = sizeof(info);
+
+	if (fd < 0)
+		skip("no MPTCP on this kernel: %s", strerror(errno));
+	listen_on_loopback(fd, family);
+	fd = pair_of(fd, connecting);
+	expect(!getsockopt(fd, SOL_MPTCP, MPTCP_INFO, &info, &len), "MPTCP_INFO: %s",
+	       strerror(errno));
+	expect(!(info.mptcpi_flags & MPTCP_INFO_FLAG_FALLBACK), "MPTCP fell back to TCP");
 	return fd;
 }
 

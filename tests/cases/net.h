@@ -41,8 +41,10 @@ void link_close(struct link *l);
 
 /* A connected pair of TCP sockets; returns the accepting end. */
 int tcp_pair(int family, int *connecting);
+/* The same with MPTCP sockets; skips the case when the kernel has none. */
+int mptcp_pair(int family, int *connecting);
 int tcp_listen(int family);
-int tcp_connect(int listener);
+int tcp_connect(int listener);		/* by the listener's protocol */
 
 /* Puts it into a SOCKMAP of its own that has no programs. */
 void bare_sockmap_insert(int fd);

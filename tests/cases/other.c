@@ -81,6 +81,13 @@ static void plain_tcp(const struct test *t)
 	expect_unaffected(t, tx, rx, 300000, 10007);
 }
 
+static void mptcp(const struct test *t)
+{
+	int tx, rx = mptcp_pair(t->family, &tx);
+
+	expect_unaffected(t, tx, rx, 300000, 10007);
+}
+
 static void unix_stream(const struct test *t)
 {
 	int ends[2];
@@ -190,6 +197,7 @@ static void sendfile_data(const struct test *t)
 
 static const struct behaviour behaviours[] = {
 	OTHER(plain_tcp, "tcp", .modes = BIT(MODE_PLAIN), .flags = ASK_READ),
+	OTHER(mptcp, "mptcp", .modes = BIT(MODE_PLAIN), .flags = ASK_READ),
 	OTHER(udp, "udp", .flags = ASK_READ),
 	OTHER(unix_stream, "unix-stream", .flags = ASK_READ),
 	OTHER(ktls, "ktls", .flags = ASK_READ, .limit = 20),
