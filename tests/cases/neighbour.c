@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Others at tcp_splice_read().
+ * Others at tcp_splice_read(), and a livepatch elsewhere.
  *
  * Who merely watches the function (BPF's fentry and fexit, kprobes, tracers) and the module get
  * along whoever comes first, and the watcher sees the calls that the module takes over. Only one
@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "knobs.h"
@@ -209,8 +210,177 @@ static void watcher_asleep(const struct test *t)
 	expect_served();
 }
 
+/* The livepatch of ours, which replaces the one function that it is told. */
+#define LIVEPATCH		"neighbour_livepatch"
+#define LIVEPATCH_FILE		"/module/" LIVEPATCH ".ko"
+#define LIVEPATCH_STATE		"/sys/kernel/livepatch/" LIVEPATCH
+/* Seconds. The kernel looks at the tasks once in each, and wakes those that are left after 15. */
+#define TRANSITION_LIMIT	20
+
+static int livepatch_load(const char *function)
+{
+	int fd = open(LIVEPATCH_FILE, O_RDONLY | O_CLOEXEC), err = 0;
+	char params[64];
+
+	expect(fd >= 0, LIVEPATCH_FILE ": %s", strerror(errno));
+	snprintf(params, sizeof(params), "function=%s", function);
+	if (syscall(__NR_finit_module, fd, params, 0))
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+static bool livepatch_state_is(const char *file, const char *value)
+{
+	char path[128], text[16] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), LIVEPATCH_STATE "/%s", file);
+	f = fopen(path, "r");
+	if (!f)
+		return false;
+	if (!fgets(text, sizeof(text), f))
+		text[0] = '\0';
+	fclose(f);
+	return !strncmp(text, value, strlen(value));
+}
+
+static void livepatch_come(const char *function)
+{
+	double end = now() + TRANSITION_LIMIT;
+
+	expect_result(livepatch_load(function), 0, "load of a livepatch of %s", function);
+	while (!livepatch_state_is("transition", "0")) {
+		expect(now() < end, "the livepatch of %s isn't through after %d s", function,
+		       TRANSITION_LIMIT);
+		sleep_ms(10);
+	}
+}
+
+/* Whether there is none any more; once disabled it goes when no task is in it. */
+static bool livepatch_gone(void)
+{
+	if (access(LIVEPATCH_STATE, F_OK))
+		syscall(__NR_delete_module, LIVEPATCH, O_NONBLOCK);
+	return access("/sys/module/" LIVEPATCH, F_OK);
+}
+
+static void livepatch_go(void)
+{
+	double end = now() + TRANSITION_LIMIT;
+
+	expect_result(write_file(LIVEPATCH_STATE "/enabled", 0, "0"), 0, "livepatch off");
+	while (!livepatch_gone()) {
+		expect(now() < end, "the livepatch is there %d s after it was disabled",
+		       TRANSITION_LIMIT);
+		sleep_ms(10);
+	}
+}
+
+/* Without what a case that failed has left. */
+static void livepatch_need(void)
+{
+	if (access("/sys/kernel/livepatch", F_OK))
+		skip("no livepatches on this kernel");
+	if (access(LIVEPATCH_FILE, R_OK))
+		skip("no module file " LIVEPATCH_FILE);
+	if (!access(LIVEPATCH_STATE, F_OK))
+		livepatch_go();
+	ko_need();
+}
+
+static void expect_owned_by_livepatch(void)
+{
+	expect_splice_gives(-EOPNOTSUPP, "the livepatch's");
+}
+
+static void owner_first(const struct test *t)
+{
+	(void)t;
+	livepatch_need();
+	ko_unload_in_time();
+	livepatch_come(HOOKED);
+	expect_owned_by_livepatch();
+	expect_load_refused();
+	expect_owned_by_livepatch();
+	livepatch_go();
+	expect_not_served();
+	expect_result(ko_load(""), 0, "load once the livepatch has gone");
+	expect_served();
+}
+
+static void owner_second(const struct test *t)
+{
+	struct sleeper s;
+
+	(void)t;
+	livepatch_need();
+	sleeper_start(&s);
+	expect_result(livepatch_load(HOOKED), -EBUSY, "load of a livepatch of " HOOKED);
+	expect(access("/sys/module/" LIVEPATCH, F_OK), "the livepatch was refused and is there");
+	expect_served();
+	expect_served_in_sleep(&s);
+	ko_unload_in_time();
+	livepatch_come(HOOKED);
+	expect_owned_by_livepatch();
+	livepatch_go();
+	expect_not_served();
+}
+
+#define OTHER_FUNCTION	"version_proc_show"
+
+static void expect_other_patched(bool patched)
+{
+	char version[512];
+
+	grep_file("/proc/version", "", version, sizeof(version));
+	expect(patched == !strcmp(version, "livepatched\n"), "/proc/version is%s livepatched",
+	       patched ? "n't" : "");
+}
+
+static void other_first(const struct test *t)
+{
+	(void)t;
+	livepatch_need();
+	ko_unload_in_time();
+	expect_other_patched(false);
+	livepatch_come(OTHER_FUNCTION);
+	expect_result(ko_load(""), 0, "load beside a livepatch");
+	expect_served();
+	expect_other_patched(true);
+	ko_unload_in_time();
+	expect_not_served();
+	expect_other_patched(true);
+	expect_result(ko_load(""), 0, "load beside a livepatch");
+	livepatch_go();
+	expect_other_patched(false);
+	expect_served();
+}
+
+/* A task changes over when its stack says that it may: one that sleeps in the module, too. */
+static void other_second(const struct test *t)
+{
+	struct sleeper s, unloaded;
+
+	(void)t;
+	livepatch_need();
+	sleeper_start(&s);
+	sleeper_start(&unloaded);
+	livepatch_come(OTHER_FUNCTION);
+	expect_other_patched(true);
+	expect_served();
+	expect_asleep_again(&s);
+	expect_served_in_sleep(&s);
+	ko_unload_in_time();
+	expect_asleep_again(&unloaded);
+	expect_in_kernel_function(&unloaded);
+	livepatch_go();
+	expect_other_patched(false);
+	expect_not_served();
+}
+
 #define NEIGHBOUR(fn, text, ...) { .group = "module", .name = "neighbour-" text, .run = fn, \
-	.limit = 40, __VA_ARGS__ }
+	.limit = 60, __VA_ARGS__ }
 
 static const struct behaviour behaviours[] = {
 	NEIGHBOUR(watcher_first, "fentry-first", .arg = &fentry_watcher),
@@ -229,6 +399,10 @@ static const struct behaviour behaviours[] = {
 	NEIGHBOUR(watcher_leaves, "kretprobe-leaves", .arg = &kretprobe_watcher),
 	NEIGHBOUR(watcher_asleep, "graph-tracer-asleep", .arg = &graph_watcher),
 	NEIGHBOUR(watcher_leaves, "graph-tracer-leaves", .arg = &graph_watcher),
+	NEIGHBOUR(owner_first, "livepatch-owner-first"),
+	NEIGHBOUR(owner_second, "livepatch-owner-second"),
+	NEIGHBOUR(other_first, "livepatch-other-first"),
+	NEIGHBOUR(other_second, "livepatch-other-second"),
 };
 
 const struct suite neighbour_suite = SUITE(behaviours);
