@@ -12,6 +12,8 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -379,6 +381,75 @@ static void other_second(const struct test *t)
 	expect_not_served();
 }
 
+static void ftrace_off_asleep(const struct test *t)
+{
+	struct sleeper s;
+	int err;
+
+	(void)t;
+	ko_need();
+	sleeper_start(&s);
+	err = write_file(FTRACE_ENABLED, 0, "0");
+	if (!err)
+		write_file(FTRACE_ENABLED, 0, "1");
+	expect(err == -EBUSY || err == -EOPNOTSUPP, "kernel.ftrace_enabled=0 while loaded: %s",
+	       result_name(err));
+	call_expect_asleep(&s.c, 60);
+	expect_served_in_sleep(&s);
+	expect_served();
+}
+
+/* What a socket gives that was in the map before it got a ULP. */
+struct ulp_results {
+	ssize_t splice, read, splice_after, splice_at_end;
+};
+
+static void try_ulp(const struct test *t, struct ulp_results *got)
+{
+	struct reader by_splice, by_read;
+	struct link l;
+	char buf[BYTES];
+
+	link_open(&l, t);
+	set_nonblock(l.rx);
+	if (setsockopt(l.rx, SOL_TCP, TCP_ULP, "tls", sizeof("tls")))
+		skip("no tls on a socket that is in a map: %s", strerror(errno));
+	reader_open(&by_splice, t);
+	by_splice.flags = SPLICE_F_NONBLOCK;
+	reader_open(&by_read, t);
+	by_read.use_read = true;
+	send_pattern(l.tx, 0, BYTES, BYTES);
+	await_readable(l.rx);
+	got->splice = reader_take(&by_splice, l.rx, buf, sizeof(buf));
+	got->read = reader_take(&by_read, l.rx, buf, sizeof(buf));
+	got->splice_after = reader_take(&by_splice, l.rx, buf, sizeof(buf));
+	expect(!shutdown(l.peer, SHUT_WR), "shutdown: %s", strerror(errno));
+	await_readable(l.rx);
+	got->splice_at_end = reader_take(&by_splice, l.rx, buf, sizeof(buf));
+	reader_close(&by_splice);
+	reader_close(&by_read);
+	link_close(&l);
+}
+
+/* A ULP without keys in a map: not the module's, it behaves as on the stock kernel. */
+static void ulp_without_keys(const struct test *t)
+{
+	struct ulp_results stock, loaded;
+
+	ko_need();
+	ko_unload_in_time();
+	try_ulp(t, &stock);
+	expect_result(ko_load(""), 0, "load");
+	try_ulp(t, &loaded);
+	note("splice %s, read %s", result_name(stock.splice), result_name(stock.read));
+	expect_result(loaded.splice, stock.splice, "splice of bytes in the psock");
+	expect_result(loaded.read, stock.read, "read of bytes in the psock");
+	expect_result(loaded.splice_after, stock.splice_after, "splice when it is empty");
+	expect_result(loaded.splice_at_end, stock.splice_at_end, "splice after FIN");
+	expect_result(ko_parameter("bytes_gifted") + ko_parameter("bytes_copied"), 0,
+		      "bytes served by the module");
+}
+
 #define NEIGHBOUR(fn, text, ...) { .group = "module", .name = "neighbour-" text, .run = fn, \
 	.limit = 60, __VA_ARGS__ }
 
@@ -403,6 +474,9 @@ static const struct behaviour behaviours[] = {
 	NEIGHBOUR(owner_second, "livepatch-owner-second"),
 	NEIGHBOUR(other_first, "livepatch-other-first"),
 	NEIGHBOUR(other_second, "livepatch-other-second"),
+	NEIGHBOUR(ftrace_off_asleep, "ftrace-stays-on-asleep"),
+	NEIGHBOUR(ulp_without_keys, "ulp-without-keys", .flags = V4_ONLY,
+		  .modes = BIT(MODE_MSG_INGRESS) | BIT(MODE_SKB_PASS)),
 };
 
 const struct suite neighbour_suite = SUITE(behaviours);
