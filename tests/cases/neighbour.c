@@ -21,10 +21,10 @@
 #include <unistd.h>
 
 #include "knobs.h"
-#include "served.h"
 #include "ko.h"
 #include "net.h"
 #include "pattern.h"
+#include "served.h"
 #include "take.h"
 #include "watcher.h"
 
