@@ -188,7 +188,7 @@ static void fin_before_accept(const struct test *t)
 	expect_result(reader_take(&r, rx, buf, sizeof(buf)), 0, "behind all bytes");
 }
 
-/* What the sockops program gets to see, and put into the map, are MPTCP's subflows. */
+/* What the sockops program gets to see are MPTCP's subflows; not every kernel lets them in. */
 static void mptcp(const struct test *t)
 {
 	struct sockmap *map = open_map(t);
