@@ -69,7 +69,8 @@ static void hook_free_filter(void)
  * Says in the kernel log what is in the way.  Process context, sleeps.
  *
  * Return: 0; -EBUSY when somebody else has redirected the function or ftrace
- * is switched off; another error of ftrace.
+ * is switched off; -EAGAIN when a BPF trampoline that must share the function
+ * is just being changed; another error of ftrace.
  */
 int __init hook_install(void)
 {
@@ -89,6 +90,8 @@ int __init hook_install(void)
 
 	if (ret == -EBUSY)
 		pr_err("not loaded: " HOOKED " is redirected already (by a livepatch, or BPF on old kernels), or kernel.ftrace_enabled is 0\n");
+	else if (ret == -EAGAIN)
+		pr_err("not loaded: BPF is being attached to " HOOKED " at this moment, try again\n");
 	else
 		pr_err("not loaded: ftrace refused to hook " HOOKED " (error %d)\n",
 		       ret);
@@ -100,9 +103,9 @@ int __init hook_install(void)
  * hook_remove - give tcp_splice_read() back to the kernel
  *
  * When it returns, no task is sent to the reader any more; those that were go
- * on.  Should ftrace have shut itself down after an error of
- * its own, the callback may still be called: then this doesn't return, which
- * leaves a stuck rmmod and a machine that works.
+ * on.  Should ftrace have shut itself down after an error of its own, the
+ * callback may still be called: then this doesn't return, which leaves a stuck
+ * rmmod and a machine that works.
  */
 void hook_remove(void)
 {
