@@ -30,7 +30,7 @@
 #define HIGH_ORDER_OFF	"/proc/sys/net/core/high_order_alloc_disable"
 #define PAGE		4096
 #define SETTLE_MS	10	/* until all that was sent is queued */
-#define LOAD_PARTS	6
+#define LOAD_PARTS	12
 #define NOT_REACHED	(1 << 20)	/* more allocations than any operation makes */
 
 /* An operation of which the nth allocation shall fail. */
@@ -379,6 +379,7 @@ static const struct behaviour behaviours[] = {
 	ALLOC(receive_queue, "receive-queue-fin", .modes = SOCKMAP_MODES, .flags = DEBUG_ONLY | V4_ONLY,
 	      .arg = &(const bool){ true }),
 	LOAD_PART(1), LOAD_PART(2), LOAD_PART(3), LOAD_PART(4), LOAD_PART(5), LOAD_PART(6),
+	LOAD_PART(7), LOAD_PART(8), LOAD_PART(9), LOAD_PART(10), LOAD_PART(11), LOAD_PART(12),
 	ALLOC(unloaded, "unload", .flags = DEBUG_ONLY),
 };
 
