@@ -305,7 +305,7 @@ static void expect_all_served(void)
 	stream(&(const struct test){ .mode = MODE_SKB_PASS, .family = AF_INET }, 20000);
 }
 
-/* In LOAD_PARTS cases, since an unload takes its time: the loader gets over many of its failures. */
+/* In LOAD_PARTS cases: the loader gets over many of its failures, and each unload takes a while. */
 static void loaded(const struct test *t)
 {
 	const unsigned int *part = t->b->arg;
@@ -376,8 +376,8 @@ static const struct behaviour behaviours[] = {
 	ALLOC(grown, "pipe-growth", .modes = ALL_MODES, .flags = DEBUG_ONLY | V4_ONLY),
 	ALLOC(receive_queue, "receive-queue", .modes = ALL_MODES, .flags = DEBUG_ONLY | V4_ONLY,
 	      .arg = &(const bool){ false }),
-	ALLOC(receive_queue, "receive-queue-fin", .modes = SOCKMAP_MODES, .flags = DEBUG_ONLY | V4_ONLY,
-	      .arg = &(const bool){ true }),
+	ALLOC(receive_queue, "receive-queue-fin", .modes = SOCKMAP_MODES,
+	      .flags = DEBUG_ONLY | V4_ONLY, .arg = &(const bool){ true }),
 	LOAD_PART(1), LOAD_PART(2), LOAD_PART(3), LOAD_PART(4), LOAD_PART(5), LOAD_PART(6),
 	LOAD_PART(7), LOAD_PART(8), LOAD_PART(9), LOAD_PART(10), LOAD_PART(11), LOAD_PART(12),
 	ALLOC(unloaded, "unload", .flags = DEBUG_ONLY),

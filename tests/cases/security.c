@@ -47,7 +47,7 @@ static void open_scene(struct scene *s, const struct test *t)
 	pipe_open(&s->p, 0);
 }
 
-/* Dirty Pipe's preparation: a page written into every slot, and taken out, leaves CAN_MERGE there. */
+/* Dirty Pipe's preparation: a page written into a slot, and taken out, leaves CAN_MERGE there. */
 static void prime(struct pipe *p)
 {
 	int slots = fcntl(p->wr, F_GETPIPE_SZ) / PAGE;
@@ -70,7 +70,7 @@ static void expect_rounds(struct pipe *p)
 	}
 }
 
-/* The bytes behind each piece are queued in the socket, or in the pipe already, on the same page. */
+/* The bytes behind each piece are queued in the socket, or in the pipe already, on its page. */
 static void dirty_pipe(const struct test *t)
 {
 	struct pipe copy;
@@ -190,7 +190,8 @@ static void vmsplice_all(int fd, char *buf, size_t len, unsigned int flags)
 static void vmspliced(const struct test *t)
 {
 	char *own = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	char *out = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *out = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			 0);
 	struct pipe copy;
 	struct scene s;
 
@@ -312,7 +313,7 @@ static void splice_as_nobody(struct scene *s)
 	expect(pipe_bytes(&small) == (size_t)n, "%zu bytes in the pipe", pipe_bytes(&small));
 	/* Copies lie next to each other, and fill more of a slot. */
 	expect(n < BYTES || BIT(s->l.t->mode) & SKB_MODES, "two slots took everything");
-	expect_result(splice_to(s->l.rx, small.wr, 1, SPLICE_F_NONBLOCK), -EAGAIN, "when it is full");
+	expect_result(splice_to(s->l.rx, small.wr, 1, SPLICE_F_NONBLOCK), -EAGAIN, "when full");
 	expect(fcntl(small.wr, F_SETPIPE_SZ, SLOTS * PAGE) == -1 && errno == EPERM,
 	       "a larger pipe than is allowed: %s", strerror(errno));
 	expect_result(fcntl(small.wr, F_GETPIPE_SZ), 2 * PAGE, "size of the full pipe");
