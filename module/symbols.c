@@ -37,40 +37,49 @@ DEFINE_STATIC_CALL_NULL(rcv_space_adjust, tcp_rcv_space_adjust);
 DEFINE_STATIC_CALL_NULL(cleanup_rbuf, __tcp_cleanup_rbuf);
 
 /*
- * Where @name begins, or 0.  A kprobe that is registered disabled patches
- * nothing and tells the address; on IBT kernels that is the one behind ENDBR,
- * so ask kallsyms how far into the function it is.
+ * Where @name begins.  A kprobe that is registered disabled patches nothing and
+ * tells the address; on IBT kernels that is the one behind ENDBR, so ask
+ * kallsyms how far into the function it is.
+ *
+ * Returns 0; -ENOENT when the kernel has no such function, or none that kprobes
+ * can tell of; another error when that can't be found out.
  */
-static unsigned long __init symbol_address(const char *name)
+static int __init find_symbol(const char *name, unsigned long *addr)
 {
 	struct kprobe kp = {
 		.symbol_name = name,
 		.flags = KPROBE_FLAG_DISABLED,
 	};
 	char text[KSYM_SYMBOL_LEN];
-	unsigned long addr, offset;
+	unsigned long probed, offset;
 	char *plus;
+	int ret;
 
-	if (register_kprobe(&kp))
-		return 0;
-	addr = (unsigned long)kp.addr;
+	ret = register_kprobe(&kp);
+	if (ret)
+		return ret;
+	probed = (unsigned long)kp.addr;
 	unregister_kprobe(&kp);
 
-	sprint_symbol(text, addr);
+	sprint_symbol(text, probed);
 	plus = strchr(text, '+');
 	if (!plus || sscanf(plus, "+0x%lx/", &offset) != 1)
-		return 0;
+		return -ENOENT;
 	*plus = '\0';
-	return strcmp(text, name) ? 0 : addr - offset;
+	if (strcmp(text, name))
+		return -ENOENT;
+	*addr = probed - offset;
+	return 0;
 }
 
 static int __init need_symbol(const char *name, unsigned long *addr)
 {
-	*addr = symbol_address(name);
-	if (*addr)
-		return 0;
-	pr_err("not loaded: this kernel has no usable symbol %s\n", name);
-	return -ENOENT;
+	int ret = find_symbol(name, addr);
+
+	if (ret)
+		pr_err("not loaded: this kernel has no usable symbol %s (error %d)\n",
+		       name, ret);
+	return ret;
 }
 
 static int __init resolve_called(void)
@@ -101,10 +110,12 @@ static int __init kernel_splices(void)
 {
 	struct sk_psock *psock;
 	struct socket *sock;
+	unsigned long addr;
 	int ret;
 
-	if (symbol_address("tcp_bpf_splice_read"))
-		return true;
+	ret = find_symbol("tcp_bpf_splice_read", &addr);
+	if (ret != -ENOENT)
+		return ret ?: true;
 	if (!PROTO_HAS_SPLICE_READ)
 		return false;
 
@@ -129,7 +140,8 @@ static int __init kernel_splices(void)
  *
  * Return: 0; -EOPNOTSUPP when the kernel splices from sockmap sockets by itself
  * (modprobe would take -EEXIST for a module that is loaded already, and hide
- * it); -ENOENT when a symbol is missing; an error of making a socket.
+ * it); -ENOENT when a symbol is missing; an error of kprobes or of making a
+ * socket.
  */
 int __init symbols_resolve(void)
 {
@@ -153,7 +165,14 @@ int __init symbols_resolve(void)
 	if (ret)
 		return ret;
 	recvmsg_base = (recvmsg_t)addr;
-	recvmsg_verdict = (recvmsg_t)symbol_address("tcp_bpf_recvmsg_parser");
+
+	ret = find_symbol("tcp_bpf_recvmsg_parser", &addr);
+	if (ret && ret != -ENOENT) {
+		pr_err("not loaded: can't look for tcp_bpf_recvmsg_parser (error %d)\n",
+		       ret);
+		return ret;
+	}
+	recvmsg_verdict = ret ? NULL : (recvmsg_t)addr;
 
 	return READER_MOVES_COPIED_SEQ ? resolve_called() : 0;
 }
