@@ -232,7 +232,8 @@ static int splice_skb(read_descriptor_t *desc, struct sk_buff *skb,
 			      min(desc->count, len), ss->flags);
 	if (ret > 0)
 		desc->count -= ret;
-	return ret;
+	/* No bytes: no page to copy them to.  Nobody may take it for the end. */
+	return ret ?: -ENOMEM;
 }
 
 static int splice_receive_queue(struct sock *sk, struct splice_state *ss,
