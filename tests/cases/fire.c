@@ -41,6 +41,7 @@
 #define MESSAGE		3001
 #define IN_FLIGHT	60000
 #define MOVES_WITHIN	(15.0 * slowness)	/* seconds, on a slow and busy machine */
+#define READ_MS		3000	/* that read(2) is watched for */
 #define MAX_SIGNALS	3	/* that one reader may be sent in vain */
 
 struct stream {
@@ -98,7 +99,7 @@ static void stream_took(struct stream *s, const char *buf, ssize_t n)
 
 static void send_one(struct stream *s)
 {
-	if (s->sent - s->taken > IN_FLIGHT)
+	if (!s->kind || s->sent - s->taken > IN_FLIGHT)
 		return;
 	send_pattern(s->l.tx, s->sent, MESSAGE, MESSAGE);
 	s->sent += MESSAGE;
@@ -246,30 +247,47 @@ static void ignore(int sig)
 	(void)sig;
 }
 
+static void open_link(struct link *l, struct test *t, int mode)
+{
+	*t = (struct test){ .mode = mode, .family = mode % 2 ? AF_INET6 : AF_INET };
+	link_open_in(l, t, fire.maps[mode]);
+}
+
 static void open_stream(struct stream *s, const char *kind, int mode)
 {
 	s->kind = kind;
-	s->t = (struct test){ .mode = mode, .family = mode % 2 ? AF_INET6 : AF_INET };
-	link_open_in(&s->l, &s->t, fire.maps[mode]);
+	open_link(&s->l, &s->t, mode);
 	reader_open(&s->r, &s->t);
 	set_nonblock(s->r.pipe[0]);
 }
 
+static void open_polled(int mode, bool use_read)
+{
+	for (int i = 0; i < POLLED; i++) {
+		struct stream *s = &fire.polled[mode][i];
+
+		open_stream(s, "polled", mode);
+		s->r.use_read = use_read;
+		set_nonblock(s->l.rx);
+	}
+}
+
 static void open_sleeper(struct sleeper *s, int mode)
 {
-	s->t = (struct test){ .mode = mode, .family = mode % 2 ? AF_INET6 : AF_INET };
-	link_open_in(&s->l, &s->t, fire.maps[mode]);
+	open_link(&s->l, &s->t, mode);
 	reader_open(&s->r, &s->t);
 	thread_start(&s->reader, run_sleeper, s);
 }
 
-static void open_mode(int mode)
+static void open_map_of(int mode)
 {
 	fire.maps[mode] = open_map(&(const struct test){ .mode = mode });
-	for (int i = 0; i < POLLED; i++) {
-		open_stream(&fire.polled[mode][i], "polled", mode);
-		set_nonblock(fire.polled[mode][i].l.rx);
-	}
+}
+
+static void open_mode(int mode)
+{
+	open_map_of(mode);
+	open_polled(mode, false);
 	for (int i = 0; i < KILLED; i++) {
 		open_stream(&fire.killed[mode][i], "killed", mode);
 		start_child(&fire.killed[mode][i]);
@@ -411,6 +429,23 @@ static void allow_descriptors(void)
 	expect(!setrlimit(RLIMIT_NOFILE, &many), "RLIMIT_NOFILE: %s", strerror(errno));
 }
 
+/* What the kernel says of such traffic and of such moves with nobody splicing. */
+static void by_read(void)
+{
+	pthread_t polling;
+
+	for (int mode = 0; mode < NR_MODES; mode++) {
+		open_map_of(mode);
+		open_polled(mode, true);
+		for (int i = 0; i < CHURNED; i++)
+			open_link(&fire.idle[mode][i].l, &fire.idle[mode][i].t, mode);
+	}
+	thread_start(&polling, run_poller, NULL);
+	thread_start(&fire.sender, run_sender, NULL);
+	thread_start(&fire.churn, run_churn, NULL);
+	sleep_ms(READ_MS);
+}
+
 static void under_fire(const struct test *t)
 {
 	struct sigaction no_restart = { .sa_handler = ignore };
@@ -418,9 +453,13 @@ static void under_fire(const struct test *t)
 	double longest = 0, sum = 0;
 	int cycles = *(const int *)t->b->arg;
 
+	allow_descriptors();
+	if (t->use_read) {
+		by_read();
+		return;
+	}
 	ko_need();
 	expect_result(ko_unload(), 0, "unload");
-	allow_descriptors();
 	sigaction(SIGUSR1, &no_restart, NULL);
 	for (int mode = 0; mode < NR_MODES; mode++)
 		open_mode(mode);
@@ -442,7 +481,7 @@ static void under_fire(const struct test *t)
 
 #define FIRE(group_name, count, the_limit, ...) { .group = group_name, .name = "unload-under-fire", \
 	.run = under_fire, .limit = the_limit, .arg = &(const int){ count }, \
-	.flags = MIXES_MODES __VA_ARGS__ }
+	.flags = MIXES_MODES | ASK_SPLATS __VA_ARGS__ }
 
 static const struct behaviour behaviours[] = {
 	FIRE("module", 3, 120),

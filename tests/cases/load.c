@@ -45,7 +45,7 @@ static struct load {
 	atomic_bool stop, stop_reading;
 } load;
 
-static void open_stream(struct stream *s, int i)
+static void open_stream(struct stream *s, int i, bool use_read)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = s };
 	int mode = i % NR_MODES;
@@ -57,6 +57,7 @@ static void open_stream(struct stream *s, int i)
 	link_open_in(&s->l, &s->t, load.maps[mode]);
 	set_nonblock(s->l.rx);
 	reader_open(&s->r, &s->t);
+	s->r.use_read = use_read;
 	expect(!epoll_ctl(load.polls[i % READERS], EPOLL_CTL_ADD, s->l.rx, &event), "epoll_ctl: %s",
 	       strerror(errno));
 }
@@ -158,7 +159,7 @@ static size_t bytes_taken(void)
 }
 
 /* All connections, in use for some seconds, and gone again. */
-static void run_for(double seconds)
+static void run_for(double seconds, bool use_read)
 {
 	pthread_t sender, readers[READERS];
 	double begin = now();
@@ -171,7 +172,7 @@ static void run_for(double seconds)
 		expect(load.polls[i] >= 0, "epoll_create1: %s", strerror(errno));
 	}
 	for (int i = 0; i < CONNECTIONS; i++)
-		open_stream(&load.streams[i], i);
+		open_stream(&load.streams[i], i, use_read);
 	for (int i = 0; i < READERS; i++)
 		thread_start(&readers[i], run_reader, &load.polls[i]);
 	thread_start(&sender, run_sender, NULL);
@@ -210,10 +211,12 @@ static void many(const struct test *t)
 	allow_descriptors();
 	for (int mode = 0; mode < NR_MODES; mode++)
 		load.maps[mode] = open_map(&(const struct test){ .mode = mode });
-	run_for(10);
+	run_for(10, t->use_read);
+	if (t->use_read)
+		return;
 	await_sockets(&at_start);
 	before = free_kb();
-	run_for(*(const int *)t->b->arg);
+	run_for(*(const int *)t->b->arg, false);
 	await_sockets(&at_start);
 	after = free_kb();
 	note("%ld KiB free before, %ld KiB after", before, after);
@@ -222,7 +225,7 @@ static void many(const struct test *t)
 
 #define LOAD(group_name, seconds, the_limit, the_flags) { .group = group_name, \
 	.name = "2000-connections", .run = many, .limit = the_limit, \
-	.flags = MIXES_MODES | (the_flags), .arg = &(const int){ seconds } }
+	.flags = MIXES_MODES | ASK_SPLATS | (the_flags), .arg = &(const int){ seconds } }
 
 static const struct behaviour behaviours[] = {
 	LOAD("stress", 30, 600, DEBUG_ONLY),
