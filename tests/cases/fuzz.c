@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The fuzzer: one random episode after the other (episode.c), each in a process of its own and
- * drawn from a seed. With fuzz_seed in the environment that is the first one's.
+ * drawn from a seed; the case's own is the first one's.
  *
  * An episode that fails with splice(2) is asked of read(2). Where read fails too, now and then, the
  * kernel is at fault; such episodes are counted, and the case skips when they are many.
@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -88,32 +87,23 @@ static void tell_trail(uint64_t seed)
 	note("replay with SEED=0x%llx", (unsigned long long)seed);
 }
 
-static uint64_t first_seed(void)
-{
-	const char *given = getenv("fuzz_seed");
-	uint64_t seed;
-
-	if (given)
-		return strtoull(given, NULL, 0);
-	expect(getrandom(&seed, sizeof(seed), 0) == sizeof(seed), "getrandom: %s", strerror(errno));
-	return seed;
-}
-
 static void fuzz(const struct test *t)
 {
 	const struct budget *budget = t->b->arg;
 	double end = now() + budget->seconds;
 	long ops = 0, episodes = 0, stock = 0;
-	uint64_t seed = first_seed(), first = seed;
+	uint64_t seed = t->seed;
 	bool was_loaded = ko_loaded();
 
 	diary = mmap(NULL, sizeof(*diary), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	expect(diary != MAP_FAILED, "mmap: %s", strerror(errno));
 	for (; ops < budget->ops && now() < end; seed++, episodes++) {
-		bool passes = episode_passes(t, seed, false);
+		bool passes = episode_passes(t, seed, t->use_read);
 
 		ops += diary->ops;
 		if (passes)
+			continue;
+		if (t->use_read)
 			continue;
 		tell_trail(seed);
 		if (ko_loaded() != was_loaded)
@@ -125,13 +115,13 @@ static void fuzz(const struct test *t)
 		stock++;
 	}
 	note("%ld operations, %ld episodes from seed 0x%llx on, %ld of them read(2) fails", ops,
-	     episodes, (unsigned long long)first, stock);
+	     episodes, (unsigned long long)t->seed, stock);
 	if (stock * 100 > episodes * STOCK_PERCENT && stock > 1)
 		skip("read(2) fails %ld of %ld episodes", stock, episodes);
 }
 
 #define FUZZ(group_name, text, the_flags, the_limit, ...) { .group = group_name, .name = text, \
-	.run = fuzz, .modes = ALL_MODES, .flags = V4_ONLY | (the_flags), .limit = the_limit, \
+	.run = fuzz, .modes = ALL_MODES, .flags = V4_ONLY | ASK_SPLATS | (the_flags), .limit = the_limit, \
 	.arg = &(const struct budget){ __VA_ARGS__ } }
 
 static const struct behaviour behaviours[] = {

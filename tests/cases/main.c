@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 
 #include "fault.h"
@@ -328,9 +329,24 @@ static void list_case(struct test *t, const char *name)
 	puts(name);
 }
 
+static uint64_t new_seed(void)
+{
+	const char *given = getenv("fuzz_seed");
+	uint64_t seed;
+
+	if (given)
+		return strtoull(given, NULL, 0);
+	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed)) {
+		perror("getrandom");
+		exit(2);
+	}
+	return seed;
+}
+
 static void visit_case(struct test *t, const char *name)
 {
 	runner.number++;
+	t->seed = new_seed();
 	for (int mode = 0; mode < NR_MODES; mode++)
 		if (mode == t->mode || t->b->flags & MIXES_MODES)
 			find_faults(mode);

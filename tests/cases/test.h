@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "modes.h"
@@ -54,6 +55,7 @@ struct test {
 	const struct behaviour *b;
 	int mode, family;
 	bool use_read;
+	uint64_t seed;		/* of what is random: the same for splice and for its controls */
 };
 
 struct suite {
