@@ -301,6 +301,13 @@ void await_readable(int fd)
 	expect(readable_within(fd, PATIENCE_MS), "poll: not readable within %d ms", PATIENCE_MS);
 }
 
+bool has_bytes(int fd)
+{
+	char first;
+
+	return recv(fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+}
+
 static void await_writable(int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLOUT };

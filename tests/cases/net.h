@@ -57,6 +57,8 @@ void reset(int fd);			/* closes with RST */
 /* Does poll() say POLLIN within that time? / The same, failing the case when it doesn't come. */
 bool readable_within(int fd, int ms);
 void await_readable(int fd);
+/* Would read(2) find bytes? */
+bool has_bytes(int fd);
 
 /* Sends the stream bytes [offset, offset + size), `chunk` at a time, or fails the case. */
 void send_pattern(int fd, uint64_t offset, size_t size, size_t chunk);
