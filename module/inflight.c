@@ -67,7 +67,8 @@ void inflight_exit(void)
  * inflight_drain - get every task out of the module's text
  *
  * The hook must be gone, so that no task enters any more.  Sleeps until the
- * last task has left; that is bounded, because none of them sleeps on.
+ * last task has left: none of them waits for bytes any longer.  One may wait for
+ * the socket's lock, for as long as another task's call keeps it.
  */
 void inflight_drain(void)
 {

@@ -47,12 +47,14 @@
  * @pipe:  where the bytes go, locked by the caller
  * @len:   how many are still wanted
  * @flags: SPLICE_F_*
+ * @verdict: what symbols_sk_has_verdict() said before the queues were looked at
  * @eof:   a FIN was found in ingress_msg
  */
 struct splice_state {
 	struct pipe_inode_info *pipe;
 	size_t len;
 	unsigned int flags;
+	bool verdict;
 	bool eof;
 };
 
@@ -166,13 +168,17 @@ static size_t consume(struct msg_walk *walk, struct sk_psock *psock)
  * parser, tcp_bpf_strp_read_sock() counts bytes that are still queued as read,
  * and recvmsg() counts them again.  Don't follow it beyond rcv_nxt: there
  * tcp_data_ready() sees nothing to read any more, and the stream stalls.
+ *
+ * For a socket that left its map after its bytes were looked at it is done as
+ * well, or plain TCP would find a hole in front of what it receives.
  */
-static void account_stream(struct sock *sk, u32 own, size_t taken)
+static void account_stream(struct sock *sk, const struct splice_state *ss,
+			   u32 own, size_t taken)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
 	u32 seq = tp->copied_seq + own;
 
-	if (!READER_MOVES_COPIED_SEQ || !symbols_sk_has_verdict(sk))
+	if (!READER_MOVES_COPIED_SEQ || !ss->verdict)
 		return;
 
 	if (after(seq, tp->rcv_nxt))
@@ -192,7 +198,7 @@ static int splice_empty_msg(struct sock *sk, const struct sk_msg *msg,
 
 	/* The FIN stays queued; its sequence number is the last there is. */
 	if (sk_msg_from_self(msg, sk))
-		account_stream(sk, 1, 0);
+		account_stream(sk, ss, 1, 0);
 	ss->eof = true;
 	return 0;
 }
@@ -218,8 +224,8 @@ static int splice_ingress_msg(struct sock *sk, struct sk_psock *psock,
 		return walk.err;
 	}
 	consumed = consume(&walk, psock);
-	account_stream(sk, walk.own, consumed);
-	return consumed;
+	account_stream(sk, ss, walk.own, consumed);
+	return consumed ? consumed : -EFAULT;
 }
 
 static int splice_skb(read_descriptor_t *desc, struct sk_buff *skb,
@@ -284,6 +290,9 @@ static bool left_to_program(struct sock *sk)
 
 	if (symbols_sk_has_verdict(sk))
 		return true;
+	/* A parser never gets beyond the urgent mark. */
+	if (tcp_sk(sk)->urg_data)
+		return false;
 	rcu_read_lock();
 	psock = sk_psock(sk);
 	left = psock && sk_psock_parser(psock);
@@ -291,11 +300,16 @@ static bool left_to_program(struct sock *sk)
 	return left;
 }
 
-static bool partly_read(struct sock *sk)
+/*
+ * Not one of which the parser has the beginning: with part of a message at hand
+ * it goes on where it was, without one it would start at the skb's first byte.
+ */
+static bool partly_read(struct sock *sk, const struct strparser *strp)
 {
 	const struct sk_buff *skb = skb_peek(&sk->sk_receive_queue);
 
-	return skb && after(tcp_sk(sk)->copied_seq, TCP_SKB_CB(skb)->seq);
+	return skb && !strp->skb_head &&
+	       after(tcp_sk(sk)->copied_seq, TCP_SKB_CB(skb)->seq);
 }
 
 /* Whether a parser that was left bytes will never read them. */
@@ -316,7 +330,7 @@ static bool next_skb_is_ours(struct sock *sk, struct sk_psock *psock)
 
 	return strp && !symbols_sk_has_verdict(sk) &&
 	       !skb_queue_empty(&sk->sk_receive_queue) &&
-	       (partly_read(sk) || parser_gave_up(sk, strp));
+	       (partly_read(sk, strp) || parser_gave_up(sk, strp));
 }
 
 static int splice_next_skb(struct sock *sk, struct splice_state *ss)
@@ -354,8 +368,10 @@ static int splice_once(struct sock *sk, struct splice_state *ss)
 	if (unlikely(!psock))
 		return splice_receive_queue(sk, ss, SIZE_MAX);
 
+	ss->verdict = symbols_sk_has_verdict(sk);
 	ours = next_skb_is_ours(sk, psock);
 	if (!left_to_program(sk)) {
+		ours = false;
 		if (receive_queue_first(sk, psock))
 			ret = splice_receive_queue(sk, ss, SIZE_MAX);
 	} else if (!ours) {
@@ -418,11 +434,33 @@ static int wait_for_verdict(struct sock *sk, long *timeo)
 	return ret;
 }
 
-/* Bytes that a program hasn't judged yet; to be offered to it again. */
+/* Bytes that a program has judged and that aren't in ingress_msg yet. */
+static bool ingress_underway(struct sock *sk)
+{
+	struct sk_psock *psock;
+	bool underway;
+
+	rcu_read_lock();
+	psock = sk_psock(sk);
+	underway = psock && !skb_queue_empty_lockless(&psock->ingress_skb);
+	rcu_read_unlock();
+	return underway;
+}
+
+/*
+ * Bytes that a program hasn't judged yet; to be offered to it again.  A FIN
+ * alone is none: where a parser doesn't pass it on, recvmsg() reports it before
+ * the parser has come to it, and nobody wakes a reader afterwards.
+ */
 static bool verdict_due(struct sock *sk)
 {
-	return unlikely(!skb_queue_empty(&sk->sk_receive_queue)) &&
-	       left_to_program(sk);
+	const struct sk_buff *skb = skb_peek(&sk->sk_receive_queue);
+
+	if (likely(!skb) || !left_to_program(sk))
+		return false;
+	return symbols_sk_has_verdict(sk) || skb->len ||
+	       !skb_queue_is_last(&sk->sk_receive_queue, skb) ||
+	       ingress_underway(sk);
 }
 
 /* Whether no more bytes will arrive; if so, @ret is what that means. */

@@ -207,7 +207,7 @@ bool notrace symbols_sk_in_sockmap(const struct sock *sk)
  *
  * Such a socket (TCP_BPF_RX, TCP_BPF_TXRX) is read by
  * tcp_bpf_recvmsg_parser(), which takes nothing from sk_receive_queue.
- * Lockless; stable while the socket lock is held and the psock has not left.
+ * Lockless, and not stable: a socket can leave its map whatever locks are held.
  */
 bool notrace symbols_sk_has_verdict(const struct sock *sk)
 {
