@@ -40,7 +40,7 @@
 #define CHURNED		6	/* of the idle ones */
 #define MESSAGE		3001
 #define IN_FLIGHT	60000
-#define MOVES_WITHIN	(15.0 * slowness)	/* seconds, on a slow and busy machine */
+#define MOVES_WITHIN	(30.0 * slowness)	/* seconds, on a slow and busy machine */
 #define NUDGE_AFTER	(2.0 * slowness)
 #define READ_MS		3000	/* that read(2) is watched for */
 #define MAX_SIGNALS	3	/* that one reader may be sent in vain */
@@ -126,7 +126,7 @@ static void poll_stream(struct stream *s)
 /* The pipe of a process that reads, or read until it was killed. */
 static void poll_pipe(struct stream *s)
 {
-	static char buf[16384];
+	char buf[16384];
 	ssize_t n = read(s->r.pipe[0], buf, sizeof(buf));
 
 	expect(n > 0 || errno == EAGAIN, "the pipe of a killed reader: %s",
@@ -150,11 +150,8 @@ static void *run_poller(void *arg)
 /* A splice that waits for bytes has the pipe locked: this may block until it is killed. */
 static void *run_pipe_reader(void *arg)
 {
-	(void)arg;
 	for (;;) {
-		for (int mode = 0; mode < NR_MODES; mode++)
-			for (int i = 0; i < KILLED; i++)
-				poll_pipe(&fire.killed[mode][i]);
+		poll_pipe(arg);
 		sleep_ms(1);
 	}
 	return NULL;
@@ -214,8 +211,8 @@ static void kill_child(struct stream *s)
 static void *run_killer(void *arg)
 {
 	(void)arg;
-	while (!fire.stop_killing) {
-		struct stream *s = &fire.killed[rand() % NR_MODES][rand() % KILLED];
+	for (int i = 0; !fire.stop_killing; i++) {
+		struct stream *s = &fire.killed[i % NR_MODES][i / NR_MODES % KILLED];
 
 		kill_child(s);
 		start_child(s);
@@ -284,11 +281,16 @@ static void open_map_of(int mode)
 
 static void open_mode(int mode)
 {
+	pthread_t emptying;
+
 	open_map_of(mode);
 	open_polled(mode, false);
 	for (int i = 0; i < KILLED; i++) {
-		open_stream(&fire.killed[mode][i], "killed", mode);
-		start_child(&fire.killed[mode][i]);
+		struct stream *s = &fire.killed[mode][i];
+
+		open_stream(s, "killed", mode);
+		start_child(s);
+		thread_start(&emptying, run_pipe_reader, s);
 	}
 	for (int i = 0; i < BLOCKED; i++) {
 		struct stream *s = &fire.blocked[mode][i];
@@ -463,7 +465,7 @@ static void by_read(void)
 static void under_fire(const struct test *t)
 {
 	struct sigaction no_restart = { .sa_handler = ignore };
-	pthread_t polling, emptying;
+	pthread_t polling;
 	double longest = 0, sum = 0;
 	int cycles = *(const int *)t->b->arg;
 
@@ -478,7 +480,6 @@ static void under_fire(const struct test *t)
 	for (int mode = 0; mode < NR_MODES; mode++)
 		open_mode(mode);
 	thread_start(&polling, run_poller, NULL);
-	thread_start(&emptying, run_pipe_reader, NULL);
 	thread_start(&fire.sender, run_sender, NULL);
 	thread_start(&fire.churn, run_churn, NULL);
 	thread_start(&fire.killer, run_killer, NULL);

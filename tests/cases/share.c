@@ -4,8 +4,8 @@
  * MSG_PEEK.
  *
  * Every byte has to come out exactly once. With readers side by side there is no order to check,
- * but each call returns one run of the stream, which says itself where it belongs; what is left
- * is to see that the runs cover the stream without overlapping.
+ * but what a call returns are pieces of the stream, which say themselves where they belong; what
+ * is left is to see that the pieces cover the stream without overlapping.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -52,20 +52,49 @@ static void mark_seen(size_t offset, size_t len)
 	}
 }
 
-static void note_run(const char *buf, size_t len)
+static void note_short_run(const char *buf, size_t len)
 {
-	int64_t offset = pattern_find(buf, len);
-
-	crowd.taken += len;
-	crowd.last_progress = now();
-	if (offset >= 0) {
-		mark_seen(offset, len);
-		return;
-	}
-	expect(len < PATTERN_LOCATABLE, "a run of %zu bytes is not one piece of the stream", len);
 	expect(crowd.nr_shorts < MAX_SHORT, "more than %d short runs", MAX_SHORT);
 	crowd.shorts[crowd.nr_shorts].len = len;
 	memcpy(crowd.shorts[crowd.nr_shorts++].bytes, buf, len);
+}
+
+/* The length of the longest piece that begins at `buf`, and where it belongs. */
+static size_t first_piece(const char *buf, size_t len, int64_t *offset)
+{
+	size_t piece = PATTERN_LOCATABLE, more = len;
+
+	*offset = pattern_find(buf, piece);
+	expect(*offset >= 0, "bytes that are no piece of the stream");
+	while (more > piece) {
+		size_t half = piece + (more - piece + 1) / 2;
+
+		if (pattern_find(buf, half) == *offset)
+			piece = half;
+		else
+			more = half - 1;
+	}
+	return piece;
+}
+
+/*
+ * A splice lets go of the socket's lock when it has taken what is there, and looks once more:
+ * another reader may have come first. So the bytes of one call may be several pieces.
+ */
+static void note_run(const char *buf, size_t len)
+{
+	crowd.taken += len;
+	crowd.last_progress = now();
+	while (len >= PATTERN_LOCATABLE) {
+		int64_t offset;
+		size_t piece = first_piece(buf, len, &offset);
+
+		mark_seen(offset, piece);
+		buf += piece;
+		len -= piece;
+	}
+	if (len)
+		note_short_run(buf, len);
 }
 
 static bool fits_at(const struct short_run *run, size_t offset)
