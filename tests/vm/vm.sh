@@ -12,9 +12,9 @@ set -euo pipefail
 usage() {
 	cat <<-'END'
 		usage: tests/vm/vm.sh COMMAND ...
-		  kernels                       the stock kernels that there are, whether they are in
-		                                the default set or in "all", cached, and what was
-		                                last found
+		  kernels                       the kernels that there are, whether they are in the
+		                                default set, in "all" or in "debug", cached, and what
+		                                was last found
 		  table                         writes what the last complete run of each kernel in
 		                                "all" found into the README
 		  fetch KERNEL...               fetches kernels, prints where they are
@@ -37,11 +37,13 @@ kernels() {
 	need_lists
 	for release in $DEFAULT_KERNELS; do resolve_kernel "$release"; done >"$CACHE/default-kernels"
 	all_kernels >"$CACHE/all-kernels"
+	debug_kernels >"$CACHE/debug-kernels"
 	printf '%-34s %-8s %-7s %s\n' kernel "in set" cached "last found"
 	known_kernels | while read -r release; do
 		chosen=-
 		! grep -qFx "$release" "$CACHE/all-kernels" || chosen=all
 		! grep -qFx "$release" "$CACHE/default-kernels" || chosen=default
+		! grep -qFx "$release" "$CACHE/debug-kernels" || chosen=debug
 		found=$(last_found "$release")
 		printf '%-34s %-8s %-7s %s\n' "$release" "$chosen" \
 			"$([ -d "$(kernel_path "$release")" ] && echo yes || echo -)" "${found:--}"
