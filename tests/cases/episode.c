@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -392,6 +393,18 @@ static void leave_map(struct fuzz *f)
 	f->in_map = false;
 }
 
+/* Bytes that are still on their way when both ends are in the map will be overtaken. */
+static void await_arrived(struct fuzz *f)
+{
+	double end = now() + STALL_S;
+	int queued = 0;
+
+	while (!ioctl(f->l.rx, FIONREAD, &queued) && (size_t)queued < outstanding(f)) {
+		expect(now() < end, "%d of %zu bytes arrived", queued, outstanding(f));
+		sleep_ms(1);
+	}
+}
+
 /*
  * Into the map with bytes queued, if sk_msg programs are all that is in it: read(2) has to be kept
  * from them until they are taken. A verdict program might get the rest of what was read in part
@@ -407,9 +420,10 @@ static void op_map(struct fuzz *f, const struct op *op)
 		return;
 	}
 	if (op->x % 2 && BIT(f->t->mode) & MSG_MODES && served(f) && !f->t->use_read)
-		f->out_of_order = outstanding(f) > 0;
+		await_arrived(f);
 	else
 		drain(f);
+	f->out_of_order = outstanding(f) > 0;
 	enter_map(f);
 }
 
