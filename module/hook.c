@@ -57,10 +57,14 @@ static struct ftrace_ops hook_ops = {
 	.flags = HOOK_OPS_FLAGS | FTRACE_OPS_FL_PERMANENT,
 };
 
-/* ftrace_free_filter() isn't exported everywhere: an empty filter holds nothing. */
+/*
+ * ftrace_free_filter() isn't exported everywhere: an empty filter holds nothing.
+ * To empty it takes a little memory, and there is no later chance.
+ */
 static void hook_free_filter(void)
 {
-	ftrace_set_filter(&hook_ops, NULL, 0, 1);
+	while (ftrace_set_filter(&hook_ops, NULL, 0, 1) == -ENOMEM)
+		msleep(1);
 }
 
 /**
