@@ -19,12 +19,15 @@
 #include <unistd.h>
 
 #include "net.h"
+#include "pattern.h"
 #include "pipe_io.h"
 #include "take.h"
 
 #ifndef SOL_TLS
 #define SOL_TLS 282
 #endif
+
+#define ARRIVES_MS	100
 
 /* A sockmap under traffic while the case lasts, by read(2): that works on any kernel. */
 struct traffic {
@@ -97,7 +100,6 @@ static void unix_stream(const struct test *t)
 	expect_unaffected(t, ends[0], ends[1], 300000, 10007);
 }
 
-/* One datagram at a time: the loopback drops what doesn't fit the receive buffer. */
 /* Datagrams that are sent from two processors may overtake each other. */
 static void stay_on_this_cpu(void)
 {
@@ -108,6 +110,7 @@ static void stay_on_this_cpu(void)
 	expect(!sched_setaffinity(0, sizeof(here), &here), "affinity: %s", strerror(errno));
 }
 
+/* One datagram at a time: the loopback drops what doesn't fit the receive buffer. */
 static void udp(const struct test *t)
 {
 	struct sockaddr_in addr = {
@@ -193,6 +196,36 @@ static void sendfile_data(const struct test *t)
 	expect_result(sendfile_to(&p, l.rx, size), 0, "sendfile after FIN");
 }
 
+/*
+ * An urgent byte: splice(2) doesn't get beyond its mark, and says 0 there. Some programs take it
+ * for a byte like the others. Nobody sleeps in front of it while there are bytes.
+ */
+static void urgent(const struct test *t)
+{
+	const ssize_t part = 1000, whole = 2 * part + 1;
+	ssize_t n, taken = 0;
+	struct link l;
+
+	link_open(&l, t);
+	send_pattern(l.tx, 0, part, part);
+	expect(send(l.tx, "!", 1, MSG_OOB) == 1, "MSG_OOB: %s", strerror(errno));
+	send_pattern(l.tx, part, part, part);
+	sleep_ms(ARRIVES_MS * slowness);
+	do {
+		struct call c;
+
+		call_start(&c, t, l.rx, 2 * whole);
+		n = call_end(&c, "an urgent byte came");
+		expect(n >= 0, "at byte %zd: %s", taken, result_name(n));
+		if (taken < part)
+			pattern_check(c.buf, taken, n < part - taken ? n : part - taken, "before the mark");
+		taken += n;
+		expect(n || taken >= part, "0 at byte %zd, in front of the mark", taken);
+	} while (n && taken < whole - 1);
+	note("%zd bytes, the last call %s", taken, result_name(n));
+	link_close(&l);
+}
+
 #define OTHER(fn, text, ...) { .group = "other", .name = text, .run = fn, __VA_ARGS__ }
 
 static const struct behaviour behaviours[] = {
@@ -201,6 +234,7 @@ static const struct behaviour behaviours[] = {
 	OTHER(udp, "udp", .flags = ASK_READ),
 	OTHER(unix_stream, "unix-stream", .flags = ASK_READ),
 	OTHER(ktls, "ktls", .flags = ASK_READ, .limit = 20),
+	OTHER(urgent, "urgent", .modes = SKB_MODES | BIT(MODE_PLAIN), .flags = ASK_READ),
 	{ .group = "sendfile", .name = "data", .run = sendfile_data, .modes = ALL_MODES },
 };
 
