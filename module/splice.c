@@ -31,6 +31,7 @@
 #include "gift.h"
 #include "inflight.h"
 #include "splice.h"
+#include "stats.h"
 #include "symbols.h"
 
 /*
@@ -224,6 +225,7 @@ static int splice_ingress_msg(struct sock *sk, struct sk_psock *psock,
 		return walk.err;
 	}
 	consumed = consume(&walk, psock);
+	stats_add(buffers, walk.gift.count);
 	account_stream(sk, ss, walk.own, consumed);
 	return consumed ? consumed : -EFAULT;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Counters, one set per CPU so that counting shares no cache line, summed when
- * somebody reads them: /sys/module/sockmap_splice/parameters/bytes_*.
+ * somebody reads them: /sys/module/sockmap_splice/parameters/bytes_*
+ * and pipe_buffers.
  */
 #include <linux/kernel.h>
 #include <linux/module.h>
@@ -39,3 +40,6 @@ MODULE_PARM_DESC(bytes_gifted, "Bytes that went into pipes without a copy (read 
 module_param_cb(bytes_copied, &counter_ops,
 		(void *)offsetof(struct stats, copied), 0444);
 MODULE_PARM_DESC(bytes_copied, "Bytes that were copied into pipes (read only)");
+module_param_cb(pipe_buffers, &counter_ops,
+		(void *)offsetof(struct stats, buffers), 0444);
+MODULE_PARM_DESC(pipe_buffers, "Pipe buffers that took these bytes (read only)");

@@ -139,11 +139,13 @@ static void parameters(const struct test *t)
 	expect_mode("copy", 0644);
 	expect_mode("bytes_gifted", 0444);
 	expect_mode("bytes_copied", 0444);
+	expect_mode("pipe_buffers", 0444);
 	ko_unload_in_time();
 	expect_result(ko_load(""), 0, "load");
 	expect_result(ko_parameter("copy"), 0, "copy");
 	expect_result(ko_parameter("bytes_gifted"), 0, "bytes_gifted after loading");
 	expect_result(ko_parameter("bytes_copied"), 0, "bytes_copied after loading");
+	expect_result(ko_parameter("pipe_buffers"), 0, "pipe_buffers after loading");
 }
 
 static void copies(const struct test *t)

@@ -526,12 +526,12 @@ static void copy_parameter(const struct test *t)
 /* sysfs refuses to open them for writing; root, who can change their mode, gets no further. */
 static void counters(const struct test *t)
 {
-	static const char *const names[] = { "bytes_gifted", "bytes_copied" };
+	static const char *const names[] = { "bytes_gifted", "bytes_copied", "pipe_buffers" };
 
 	(void)t;
 	ko_need();
 	expect_served();
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 3; i++) {
 		char path[128];
 		long long before = ko_parameter(names[i]);
 
