@@ -50,6 +50,7 @@ struct run {
 
 struct fuzz {
 	const struct test *t;
+	struct diary *diary;
 	uint64_t rng;
 	struct link l;
 	int spare, spare_peer;
@@ -209,7 +210,9 @@ static void drain(struct fuzz *f)
 			continue;
 		}
 		expect(n == -EAGAIN, "%zu bytes to come: %s", outstanding(f), result_name(n));
+		f->diary->waits = true;
 		expect(now() - last < STALL_S, "%zu bytes don't come", outstanding(f));
+		f->diary->waits = false;
 		readable_within(f->l.rx, 10);
 	}
 	f->out_of_order = false;
@@ -320,9 +323,12 @@ static void op_trunc(struct fuzz *f, const struct op *op)
 static void op_poll(struct fuzz *f, const struct op *op)
 {
 	(void)op;
-	if (outstanding(f))
-		expect(readable_within(f->l.rx, STALL_S * 1000), "poll: %zu bytes don't show",
-		       outstanding(f));
+	if (!outstanding(f))
+		return;
+	f->diary->waits = true;
+	expect(readable_within(f->l.rx, STALL_S * 1000), "poll: %zu bytes don't show",
+	       outstanding(f));
+	f->diary->waits = false;
 }
 
 static void op_drain(struct fuzz *f, const struct op *op)
@@ -501,7 +507,9 @@ static void expect_woken(struct fuzz *f, struct call *c, size_t len)
 
 	send_pattern(sending_end(f), f->sent, len, len);
 	f->sent += len;
+	f->diary->waits = true;
 	n = call_end(c, "bytes");
+	f->diary->waits = false;
 	expect(n > 0 && n <= (ssize_t)len, "a call that was asleep: %s", result_name(n));
 	pattern_check(c->buf, f->taken, n, "a call that was asleep");
 	f->taken += n;
@@ -575,8 +583,9 @@ static const struct {
 	{ "reload", 2, op_reload },
 };
 
-static void one_op(struct fuzz *f, struct diary *diary)
+static void one_op(struct fuzz *f)
 {
+	struct diary *diary = f->diary;
 	struct op op = { draw(&f->rng), draw(&f->rng), draw(&f->rng) };
 	unsigned int at = draw(&f->rng) % 1000;
 	size_t i = 0;
@@ -601,6 +610,7 @@ static void expect_end(struct fuzz *f, bool was_reset)
 		if (n == -EAGAIN)
 			readable_within(f->l.rx, 10);
 	} while (n > 0 || (n == -EAGAIN && now() < end));
+	f->diary->waits = n == -EAGAIN;
 	if (was_reset)
 		expect(!n || n == -ECONNRESET, "after RST: %s", result_name(n));
 	else
@@ -659,6 +669,7 @@ void run_episode(const struct test *t, uint64_t seed, struct diary *diary)
 
 	sigaction(SIGUSR1, &no_restart, NULL);
 	f.t = t;
+	f.diary = diary;
 	f.rng = seed;
 	f.loaded = ko_loaded();
 	link_open(&f.l, t);
@@ -672,7 +683,7 @@ void run_episode(const struct test *t, uint64_t seed, struct diary *diary)
 	set_nonblock(f.p.wr);
 	ops = 10 + draw(&f.rng) % OPS_MAX;
 	for (unsigned int i = 0; i < ops; i++)
-		one_op(&f, diary);
+		one_op(&f);
 	last_op(&f);
 	if (!f.loaded && !t->use_read && t->mode != MODE_PLAIN)
 		load(&f);

@@ -11,6 +11,7 @@
 /* What an episode did: it is still there when the episode's process has ended. */
 struct diary {
 	long ops;
+	bool waits;		/* for bytes that should have come by now */
 	char trail[TRAIL][96];	/* the last ones, operation n at n % TRAIL */
 };
 
