@@ -130,6 +130,25 @@ static void one_slot(const struct test *t)
 	receive_all(&s.r, s.l.rx, n, 12000 - n, 65536);
 }
 
+/* More pieces than a pipe has slots: no two of them are neighbours in memory. */
+static void many_pieces(const struct test *t)
+{
+	const size_t piece = 500, size = 60 * piece;
+	struct scene s;
+	ssize_t n;
+
+	open_scene(&s, t, 0);
+	send_apart(s.l.tx, 0, size, piece);
+	await_readable(s.l.rx);
+	n = splice_to(s.l.rx, s.p.wr, 2 * size, SPLICE_F_NONBLOCK);
+	expect(n > 0, "splice: %s", result_name(n));
+	if (BIT(t->mode) & MSG_MODES)
+		expect((size_t)n < size, "%zd bytes in pieces of %zu into 16 slots", n, piece);
+	pipe_expect(&s.p, 0, n, PAGE);
+	pipe_expect_empty(&s.p);
+	receive_all(&s.r, s.l.rx, n, size - n, 65536);
+}
+
 static void sized(const struct test *t)
 {
 	const size_t *pipe_size = t->b->arg;
@@ -241,6 +260,7 @@ static const struct behaviour behaviours[] = {
 	PIPE_CASE(full, "full"),
 	PIPE_CASE(full_waits, "full-waits"),
 	PIPE_CASE(one_slot, "one-slot"),
+	PIPE_CASE(many_pieces, "many-pieces"),
 	PIPE_CASE(sized, "tiny", SIZE(PAGE), .limit = 20),
 	PIPE_CASE(sized, "wide", SIZE(1 << 20), .limit = 20),
 	PIPE_CASE(resized, "resized"),
