@@ -363,7 +363,8 @@ static void unprivileged_module(const struct test *t)
 
 #define NR_PIPES	24
 #define THIN_BYTES	40000	/* more than the largest piece of memory that a stream is kept in */
-#define TOLERANCE_KB	1024	/* measured: 70, of 12 MiB */
+/* Measured: 70, of 12 MiB. Sanitizers keep freed memory for a while; there it was 5200 once. */
+#define TOLERANCE_KB	(slowness > 1 ? 8192 : 1024)
 
 struct pipes {
 	struct link l;
