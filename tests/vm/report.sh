@@ -77,10 +77,25 @@ last_found() {
 		{ printf "%d passed, %d failed, %d skipped on %s (%s)\n", $2, $3, $4, $5, $6 }' "$RESULTS/$1"
 }
 
-# Puts what the last complete run of each of the named targets found into the README,
-# between the two marks.
+# Puts a file into the README, between the two marks of that name.
+write_between() {
+	local name=$1 file=$2 readme=$TOP/README.md
+	awk -v name="$name" -v file="$file" '
+		index($0, "<!-- " name ": end") { skip = 0 }
+		!skip { print }
+		index($0, "<!-- " name ": begin") {
+			print ""
+			while ((getline line <file) > 0)
+				print line
+			print ""
+			skip = 1
+		}' "$readme" >"$readme.new"
+	mv "$readme.new" "$readme"
+}
+
+# Puts what the last complete run of each of the named targets found into the README.
 write_table() {
-	local readme=$TOP/README.md target found=() table
+	local target found=()
 	for target in "$@"; do
 		if [ -s "$RESULTS/$target" ]; then
 			found+=("$target")
@@ -89,14 +104,10 @@ write_table() {
 		fi
 	done
 	[ ${#found[@]} -gt 0 ] || die "nothing was tested completely yet: make test KERNELS=all"
-	table=$(cd "$RESULTS" && awk -F'\t' '
+	(cd "$RESULTS" && awk -F'\t' '
 		BEGIN { print "| tested | passed | failed | skipped | on | at commit |\n|---|---|---|---|---|---|" }
-		{ printf "| %s | %d | %d | %d | %s | %s |\n", $1, $2, $3, $4, $5, $6 }' "${found[@]}")
-	awk -v table="$table" '
-		/^<!-- tested kernels: end/ { skip = 0 }
-		!skip { print }
-		/^<!-- tested kernels: begin/ { print "\n" table "\n"; skip = 1 }' "$readme" >"$readme.new"
-	mv "$readme.new" "$readme"
+		{ printf "| %s | %d | %d | %d | %s | %s |\n", $1, $2, $3, $4, $5, $6 }' "${found[@]}") >"$CACHE/table"
+	write_between "tested kernels" "$CACHE/table"
 }
 
 # The last line, and the exit status.

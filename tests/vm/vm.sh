@@ -25,7 +25,8 @@ usage() {
 		KERNEL is a series (6.12), a series of a Debian release (6.12+deb12), an ABI
 		(6.12.117+deb12), "newest", each with a :FLAVOUR (6.12:rt-amd64, 6.1:cloud-arm64) if
 		it isn't cloud-amd64; or a whole release (6.12.117+deb12-rt-amd64).
-		environment: CACHE (.cache), LIMIT (seconds a guest may take, 300)
+		environment: CACHE (.cache), LIMIT (seconds a guest may take, 300),
+		PARAMETERS (of the kernel), QEMU_ARGUMENTS (more of them)
 	END
 	exit 2
 }
@@ -81,7 +82,8 @@ run_in_chroot() {
 }
 
 boot() {
-	local script=$1 dir
+	local script=$1 dir more
+	read -ra more <<<"${QEMU_ARGUMENTS:-}"
 	dir=$CACHE/logs/boot-$(date +%Y%m%d-%H%M%S)-$$
 	mkdir -p "$dir/job/files"
 	cp "$script" "$dir/job/job"
@@ -95,7 +97,7 @@ boot() {
 	cat "$dir/base-$(kernel_arch "${RELEASES[0]}").cpio" "$dir"/{"${RELEASES[0]}",job}.cpio >"$dir/initrd"
 	rm "$dir"/*.cpio
 	(guest_exec "$(kernel_arch "${RELEASES[0]}")" "$(kernel_path "${RELEASES[0]}")/vmlinuz" "$dir" \
-		"${LIMIT:-300}" "") || true
+		"${LIMIT:-300}" "${PARAMETERS:-}" "${more[@]}") || true
 	rm -f "$dir/initrd"
 	report_boot "$dir"
 }
