@@ -14,7 +14,8 @@
 #include "pattern.h"
 #include "take.h"
 
-#define BYTES 20000
+#define BYTES		20000
+#define ARRIVES_MS	100
 
 struct scene {
 	struct link l;
@@ -170,6 +171,28 @@ static void listening(const struct test *t)
 }
 
 /*
+ * The FIN of another connection, that the verdict program sends here with its bytes. This one goes
+ * on; what readers are told all the same is for the kernel to say.
+ */
+static void redirected_fin(const struct test *t)
+{
+	struct scene *s = open_scene(t);
+	ssize_t want;
+
+	send_pattern(s->l.tx, 0, 1000, 1000);
+	expect_stream(s, 1000);
+	expect(!shutdown(s->l.tx, SHUT_WR), "shutdown: %s", strerror(errno));
+	sleep_ms(ARRIVES_MS * slowness);
+	want = recv(s->l.rx, s->buf, 1, MSG_PEEK | MSG_DONTWAIT);
+	if (want < 0)
+		want = -errno;
+	note("recv(2) says %s", result_name(want));
+	set_nonblock(s->l.rx);
+	expect_result(take(s), want, "behind a FIN that was redirected");
+	expect_result(take(s), want, "behind a FIN that was redirected, asked again");
+}
+
+/*
  * read(2) is asked where the bytes are at stake. Where a blocked reader or an errno is, the
  * measure is splice on plain TCP, because stock recvmsg often answers EAGAIN there.
  */
@@ -196,6 +219,8 @@ static const struct behaviour behaviours[] = {
 	EOF_CASE(half_closed, "half-closed", .modes = ALL_MODES & ~BIT(MODE_SKB_REDIRECT),
 		 .flags = ASK_READ),
 	EOF_CASE(disconnected, "disconnected", .modes = ALL_MODES),
+	EOF_CASE(redirected_fin, "redirected-fin", .modes = BIT(MODE_SKB_REDIRECT),
+		 .flags = ASK_READ),
 	EOF_CASE(listening, "listening", .modes = BIT(MODE_MSG_INGRESS) | BIT(MODE_PLAIN)),
 };
 
