@@ -6,8 +6,13 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "ko.h"
@@ -23,6 +28,8 @@
 #define RELOADS		6
 #define IN_FLIGHT	200000
 #define BYTES		500
+#define LOCKED_MS	100
+#define HELD_MS		2500	/* longer than any unload takes */
 
 /* A stream that goes on until told. Nonblocking: without the module it finds nothing. */
 struct traffic {
@@ -310,6 +317,85 @@ static void ring_asleep(const struct test *t)
 	expect_result(ring_result(&ring, PATIENCE_MS), -EINTR, "splice that waited at the unload");
 }
 
+/* A call that keeps a socket's lock, because the page it sends from isn't there before it is served. */
+struct lock_holder {
+	pthread_t thread;
+	int fd, uffd;
+	char *page;
+	size_t size;
+};
+
+static void *run_lock_holder(void *arg)
+{
+	struct lock_holder *h = arg;
+
+	expect(send(h->fd, h->page, 1, MSG_NOSIGNAL) == 1, "send: %s", strerror(errno));
+	return NULL;
+}
+
+static void lock_hold(struct lock_holder *h, int fd)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffd_msg fault;
+
+	h->fd = fd;
+	h->uffd = syscall(__NR_userfaultfd, O_CLOEXEC);
+	if (h->uffd < 0)
+		skip("no userfaultfd in this kernel: %s", strerror(errno));
+	h->size = getpagesize();
+	h->page = mmap(NULL, h->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	expect(h->page != MAP_FAILED, "mmap: %s", strerror(errno));
+	range.range.start = (uintptr_t)h->page;
+	range.range.len = h->size;
+	expect(!ioctl(h->uffd, UFFDIO_API, &api) && !ioctl(h->uffd, UFFDIO_REGISTER, &range),
+	       "userfaultfd: %s", strerror(errno));
+	thread_start(&h->thread, run_lock_holder, h);
+	expect(read(h->uffd, &fault, sizeof(fault)) == sizeof(fault), "no page fault: %s",
+	       strerror(errno));
+}
+
+static void lock_let_go(struct lock_holder *h)
+{
+	struct uffdio_zeropage zero = { .range = { (uintptr_t)h->page, h->size } };
+
+	expect(!ioctl(h->uffd, UFFDIO_ZEROPAGE, &zero), "UFFDIO_ZEROPAGE: %s", strerror(errno));
+	pthread_join(h->thread, NULL);
+}
+
+static void *run_unload(void *arg)
+{
+	atomic_bool *unloaded = arg;
+
+	expect_result(ko_unload(), 0, "unload");
+	*unloaded = true;
+	return NULL;
+}
+
+/* A reader that waits for the socket's lock is in the module, and nothing can wake it. */
+static void locked_out(const struct test *t)
+{
+	static atomic_bool unloaded;
+	struct lock_holder holder;
+	pthread_t unloader;
+	struct call c;
+	struct link l;
+
+	ko_need();
+	link_open(&l, t);
+	lock_hold(&holder, l.rx);
+	call_start(&c, t, l.rx, 4000);
+	call_expect_asleep(&c, LOCKED_MS);
+	thread_start(&unloader, run_unload, &unloaded);
+	sleep_ms(HELD_MS * slowness);
+	expect(!unloaded, "unloaded with a reader in the module's text");
+	lock_let_go(&holder);
+	pthread_join(unloader, NULL);
+	call_expect_asleep(&c, LOCKED_MS);
+	link_finish(&l, 0);
+	expect_result(call_end(&c, "FIN"), 0, "the call, in the kernel's function");
+}
+
 #define UNLOAD(fn, text, ...) { .group = "module", .name = "unload-" text, .run = fn, \
 	.modes = SOCKMAP_MODES, __VA_ARGS__ }
 
@@ -323,6 +409,7 @@ static const struct behaviour behaviours[] = {
 	UNLOAD(reset_after, "reset-after", .flags = V4_ONLY, .limit = 20),
 	UNLOAD(bytes_in_pipe, "bytes-in-pipe", .flags = V4_ONLY),
 	UNLOAD(bytes_in_socket, "bytes-in-socket", .flags = V4_ONLY),
+	UNLOAD(locked_out, "locked-out", .flags = ASK_SPLATS | V4_ONLY, .limit = 20),
 	UNLOAD(ring_asleep, "io_uring-asleep", .flags = V4_ONLY),
 };
 
