@@ -28,6 +28,7 @@
 #include "take.h"
 
 #define IN_FLIGHT	60000
+#define MAX_PIECES	256	/* of one send: what a small piece finds, few of them find */
 #define MAX_RUNS	512	/* more than a pipe has slots */
 #define MAX_OWN		300
 #define OPS_MAX		160
@@ -221,10 +222,13 @@ static void drain(struct fuzz *f)
 static void op_send(struct fuzz *f, const struct op *op)
 {
 	size_t want = size_from(op->x, IN_FLIGHT);
+	size_t piece = 1 + size_from(op->y, IN_FLIGHT);
 
 	if (want > IN_FLIGHT - outstanding(f))
 		want = IN_FLIGHT - outstanding(f);
-	send_pattern(sending_end(f), f->sent, want, 1 + size_from(op->y, IN_FLIGHT));
+	if (piece < want / MAX_PIECES)
+		piece = want / MAX_PIECES;
+	send_pattern(sending_end(f), f->sent, want, piece);
 	f->sent += want;
 }
 
