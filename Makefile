@@ -27,7 +27,7 @@ remove_all = for source in /var/lib/dkms/$(NAME)/*/source; do \
 others	= $(filter-out $(KVER),$(shell dkms status -m $(NAME) 2>/dev/null | \
 		sed -n 's/.*, \([^,]*\), [^,]*: installed.*/\1/p'))
 
-.PHONY: modules install uninstall tools demo test bench mutants kernels table clean help
+.PHONY: modules install uninstall tools demo test bench profile mutants kernels table clean help
 
 modules:
 	@[ -e $(KDIR)/Makefile ] || $(call die,no kernel headers in $(KDIR): \
@@ -70,6 +70,9 @@ test:
 bench:
 	@tests/bench/bench.sh
 
+profile:
+	@tests/bench/profile.sh
+
 mutants:
 	@tests/mutants/mutants.sh
 
@@ -91,6 +94,7 @@ help:
 	@echo 'sudo make demo     watch io.Copy fail on a stock kernel, work with the module, fail again'
 	@echo 'sudo make test     run the tests in guests; KERNELS= and CASES= narrow the run, KERNELS=all widens it'
 	@echo 'sudo make bench    what splice costs beside read(2), by path and call size; writes chart and tables into the README'
+	@echo 'sudo make profile  where the instructions go, by a QEMU plugin; writes a table into the README'
 	@echo 'sudo make mutants  break the module in many ways, one at a time, and see whether the tests notice'
 	@echo 'make kernels       the stock kernels that the tests know, those in .cache/, and what was last found'
 	@echo 'make table         write what was last found on each kernel of KERNELS=all into the README'

@@ -19,6 +19,9 @@
 
 #define PERIOD		(1 << 20)
 
+/* Has a section of its own, by which profile.c tells the reading thread. */
+#define READERS	__attribute__((section("text_of_readers")))
+
 static char *stream;
 
 void stream_init(void)
@@ -40,19 +43,24 @@ void stream_check(const char *buf, uint64_t offset, size_t len, const char *what
 		pattern_check(buf, offset % PERIOD, len, what);
 }
 
+void profile_begin(void)
+{
+	__asm__ volatile("");
+}
+
 static size_t moved(ssize_t n, const char *what)
 {
 	expect(n > 0, "%s: %s", what, n ? strerror(errno) : "end of file");
 	return n;
 }
 
-static size_t to_pipe(struct arm_state *a)
+static READERS size_t to_pipe(struct arm_state *a)
 {
 	a->calls++;
 	return moved(splice(a->in, NULL, a->pipe[1], NULL, a->block, 0), "splice from the socket");
 }
 
-static void from_pipe(struct arm_state *a, int to, size_t len)
+static READERS void from_pipe(struct arm_state *a, int to, size_t len)
 {
 	while (len) {
 		a->calls++;
@@ -60,7 +68,7 @@ static void from_pipe(struct arm_state *a, int to, size_t len)
 	}
 }
 
-static void read_pipe(struct arm_state *a, int fd, size_t len)
+static READERS void read_pipe(struct arm_state *a, int fd, size_t len)
 {
 	size_t done = 0;
 
@@ -70,7 +78,7 @@ static void read_pipe(struct arm_state *a, int fd, size_t len)
 	}
 }
 
-static size_t take_read(struct arm_state *a, uint64_t offset, bool checked)
+static READERS size_t take_read(struct arm_state *a, uint64_t offset, bool checked)
 {
 	size_t n = moved(read(a->in, a->buf, a->block), "read");
 
@@ -80,7 +88,7 @@ static size_t take_read(struct arm_state *a, uint64_t offset, bool checked)
 	return n;
 }
 
-static size_t take_splice_read(struct arm_state *a, uint64_t offset, bool checked)
+static READERS size_t take_splice_read(struct arm_state *a, uint64_t offset, bool checked)
 {
 	size_t n = to_pipe(a);
 
@@ -90,7 +98,7 @@ static size_t take_splice_read(struct arm_state *a, uint64_t offset, bool checke
 	return n;
 }
 
-static size_t take_splice_null(struct arm_state *a, uint64_t offset, bool checked)
+static READERS size_t take_splice_null(struct arm_state *a, uint64_t offset, bool checked)
 {
 	size_t n = to_pipe(a), seen = 0;
 
@@ -106,7 +114,7 @@ static size_t take_splice_null(struct arm_state *a, uint64_t offset, bool checke
 	return n;
 }
 
-static size_t take_proxy_read(struct arm_state *a, uint64_t offset, bool checked)
+static READERS size_t take_proxy_read(struct arm_state *a, uint64_t offset, bool checked)
 {
 	size_t n = take_read(a, offset, checked), written = 0;
 
@@ -118,7 +126,7 @@ static size_t take_proxy_read(struct arm_state *a, uint64_t offset, bool checked
 }
 
 /* What comes out of it is checked at the sink. */
-static size_t take_proxy_splice(struct arm_state *a, uint64_t offset, bool checked)
+static READERS size_t take_proxy_splice(struct arm_state *a, uint64_t offset, bool checked)
 {
 	size_t n = to_pipe(a);
 
@@ -126,6 +134,11 @@ static size_t take_proxy_splice(struct arm_state *a, uint64_t offset, bool check
 	(void)checked;
 	from_pipe(a, a->out, n);
 	return n;
+}
+
+void profile_end(void)
+{
+	__asm__ volatile("");
 }
 
 const struct arm arms[] = {

@@ -30,6 +30,10 @@ extern const struct arm arms[];		/* ends with one without a name */
 void arm_open(struct arm_state *a, int in, size_t block);
 void arm_close(struct arm_state *a);
 
+/* They do nothing; profile.c counts from a call of the one to a call of the other. */
+void __attribute__((noinline)) profile_begin(void);
+void __attribute__((noinline)) profile_end(void);
+
 /* The stream: at least 1 MiB of it in a row, from an offset on. */
 void stream_init(void);
 const char *stream_bytes(uint64_t offset);

@@ -182,7 +182,9 @@ static void sample(int path, const struct arm *arm, int module, size_t block, in
 	arm_open(&s.arm, s.l.rx, block);
 	stretch(&s, arm, options.checked, true);
 	before = read_counters();
+	profile_begin();
 	cpu = stretch(&s, arm, options.timed, false);
+	profile_end();
 	after = read_counters();
 	printf("{\"path\":\"%s\",\"arm\":\"%s\",\"pages\":\"%s\",\"block\":%zu,\"rep\":%d,"
 	       "\"bytes\":%zu,\"ns\":%.0f,\"cpu_ns\":%.0f,\"syscalls\":%zu,"
@@ -277,12 +279,14 @@ static void parse_options(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	int found = ko_loaded() ? GIFTS : NOT_LOADED;
+
 	parse_options(argc, argv);
 	stream_init();
 	run_on_cpu(1);
 	for (int rep = 0; rep < options.reps; rep++)
 		for (int module = NOT_LOADED; module <= COPIES; module++)
 			one_turn(module, rep);
-	set_module(NOT_LOADED);
+	set_module(found);
 	return 0;
 }
