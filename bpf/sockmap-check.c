@@ -16,9 +16,11 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -45,7 +47,16 @@ static const char doc[] =
 	"Prints one line and exits with\n"
 	"  1  affected: ...\n"
 	"  0  fixed: ...\n"
-	"  2  cannot tell: why, and what to do";
+	"  2  cannot tell: why, and what to do\n"
+	"With --json the line is an object: verdict (affected, fixed, unknown), text (as above), kernel, "
+	"module (the version that is loaded, or null), and probes, each with mode, verdict and found.";
+
+static const struct argp_option options[] = {
+	{ "json", 'j', NULL, 0, "Print an object instead of a sentence", 0 },
+	{ }
+};
+
+static bool as_json;
 
 enum verdict { FIXED, AFFECTED, CANNOT_TELL };	/* these are the exit codes too */
 
@@ -218,9 +229,9 @@ static void probe(enum sockmap_mode mode, const char *bytes, struct finding *fin
 		     "try again, or another kernel", name, ending);
 		return;
 	}
-	find(finding, AFFECTED, "%s: hangs", name);
+	find(finding, AFFECTED, "hangs");
 	ok = collect(spliced.rx, read_with_splice, bytes, ending, sizeof(ending));
-	find(finding, ok ? FIXED : AFFECTED, "%s: %s", name, ending);
+	find(finding, ok ? FIXED : AFFECTED, "%s", ending);
 }
 
 /* Leaves all descriptors to the end of the process. */
@@ -266,11 +277,13 @@ static void probe_in_time(struct finding *findings)
 }
 
 /* One broken way is enough to be affected; only when no way is broken does an unclear one count. */
-static enum verdict conclude(const struct finding *findings)
+static void conclude(const struct finding *findings, struct finding *conclusion)
 {
 	const struct finding *unclear = NULL;
 	enum verdict verdict = FIXED;
 	const char *separator = "";
+	char found[sizeof(conclusion->text) / 2] = "";
+	size_t len = 0;
 
 	for (size_t i = 0; i < NR_PROBED; i++) {
 		if (findings[i].verdict == AFFECTED)
@@ -279,41 +292,98 @@ static enum verdict conclude(const struct finding *findings)
 			unclear = &findings[i];
 	}
 	if (verdict == FIXED && unclear) {
-		printf("cannot tell: %s\n", unclear->text);
-		return CANNOT_TELL;
+		find(conclusion, CANNOT_TELL, "%s", unclear->text);
+		return;
 	}
 
-	printf("%s from a socket in a sockmap what recv() does (",
-	       verdict == AFFECTED ? "affected: splice() doesn't deliver" :
-				     "fixed: splice() delivers");
-	for (size_t i = 0; i < NR_PROBED; i++) {
+	for (size_t i = 0; i < NR_PROBED && len < sizeof(found); i++) {
 		if (findings[i].verdict == CANNOT_TELL)
 			continue;
-		printf("%s%s", separator, findings[i].text);
+		len += snprintf(found + len, sizeof(found) - len, "%s%s: %s", separator,
+				sockmap_mode_name(probed[i]), findings[i].text);
 		separator = "; ";
 	}
-	puts(")");
-	return verdict;
+	find(conclusion, verdict, "%s from a socket in a sockmap what recv() does (%s)",
+	     verdict == AFFECTED ? "splice() doesn't deliver" : "splice() delivers", found);
 }
 
-int main(int argc, char **argv)
+/* The version of the module that is loaded, as JSON. */
+static void print_module(void)
 {
-	static const struct argp argp = { NULL, NULL, NULL, doc, NULL, NULL, NULL };
-	struct finding *findings;
+	FILE *f = fopen("/sys/module/sockmap_splice/version", "r");
+	char version[50] = "";
 
-	argp_parse(&argp, argc, argv, 0, NULL, NULL);
+	if (f && fgets(version, sizeof(version), f))
+		printf("\"%.*s\"", (int)strcspn(version, "\n"), version);
+	else
+		fputs("null", stdout);
+	if (f)
+		fclose(f);
+}
 
-	findings = mmap(NULL, NR_PROBED * sizeof(*findings), PROT_READ | PROT_WRITE,
-			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+/* No text of ours, and no strerror(), has a character that JSON would have escaped. */
+static void print_json(const struct finding *findings, const struct finding *conclusion)
+{
+	static const char *const words[] = { "fixed", "affected", "unknown" };
+	struct utsname machine = {};
+
+	uname(&machine);
+	printf("{\"verdict\":\"%s\",\"text\":\"%s\",\"kernel\":\"%s\",\"module\":",
+	       words[conclusion->verdict], conclusion->text, machine.release);
+	print_module();
+	fputs(",\"probes\":[", stdout);
+	for (size_t i = 0; i < NR_PROBED; i++)
+		printf("%s{\"mode\":\"%s\",\"verdict\":\"%s\",\"found\":\"%s\"}", i ? "," : "",
+		       sockmap_mode_name(probed[i]), words[findings[i].verdict], findings[i].text);
+	puts("]}");
+}
+
+static void print_sentence(const struct finding *conclusion)
+{
+	static const char *const words[] = { "fixed", "affected", "cannot tell" };
+
+	printf("%s: %s\n", words[conclusion->verdict], conclusion->text);
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	(void)arg;
+	(void)state;
+	if (key != 'j')
+		return ARGP_ERR_UNKNOWN;
+	as_json = true;
+	return 0;
+}
+
+static struct finding *share_findings(void)
+{
+	struct finding *findings = mmap(NULL, NR_PROBED * sizeof(*findings), PROT_READ | PROT_WRITE,
+					MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
 	if (findings == MAP_FAILED) {
 		printf("cannot tell: no memory (%s): try again\n", strerror(errno));
-		return CANNOT_TELL;
+		exit(CANNOT_TELL);
 	}
 	for (size_t i = 0; i < NR_PROBED; i++)
 		find(&findings[i], CANNOT_TELL,
 		     "the probe of %s didn't end in time: try again when the machine is less busy",
 		     sockmap_mode_name(probed[i]));
+	return findings;
+}
 
+int main(int argc, char **argv)
+{
+	static const struct argp argp = { options, parse_option, NULL, doc, NULL, NULL, NULL };
+	struct finding *findings, conclusion;
+
+	argp_parse(&argp, argc, argv, 0, NULL, NULL);
+
+	findings = share_findings();
 	probe_in_time(findings);
-	return conclude(findings);
+	conclude(findings, &conclusion);
+	if (as_json)
+		print_json(findings, &conclusion);
+	else
+		print_sentence(&conclusion);
+	return conclusion.verdict;
 }
