@@ -89,15 +89,15 @@ static void tell_trail(const struct diary *failed, uint64_t seed)
 	note("replay with SEED=0x%llx", (unsigned long long)seed);
 }
 
-/* Are they about as many as by read(2)? The diary is that of one. */
+/* Are they about as many as by read(2)? The diary is that of one. Looks no further than it must. */
 static void compare_stalls(const struct test *t, long episodes, long stalled, uint64_t seed,
 			   const struct diary *one)
 {
-	long by_read = 0;
+	long by_read = 0, tried = 0;
 
-	for (long i = 0; i < episodes; i++)
-		by_read += !episode_passes(t, t->seed + i, true);
-	note("%ld of %ld episodes stand still, %ld by read(2)", stalled, episodes, by_read);
+	while (stalled > 2 * by_read + 2 && tried < episodes)
+		by_read += !episode_passes(t, t->seed + tried++, true);
+	note("%ld of %ld episodes stand still, %ld of %ld by read(2)", stalled, episodes, by_read, tried);
 	if (stalled <= 2 * by_read + 2)
 		return;
 	tell_trail(one, seed);
