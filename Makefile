@@ -9,6 +9,8 @@ KVER	?= $(shell uname -r)
 KDIR	?= /lib/modules/$(KVER)/build
 SRCDIR	:= /usr/src/$(NAME)-$(VERSION)
 TOOLS	:= $(CURDIR)/.cache/build/bpf
+DEB	?= $(CURDIR)/.cache/deb
+DEBSRC	:= $(DEB)/sockmap-splice-$(VERSION)
 
 die	= { echo "$(NAME): $(1)" >&2; exit 1; }
 as_root	= [ "$$(id -u)" = 0 ] || $(call die,needs root: run 'sudo make $@')
@@ -27,7 +29,7 @@ remove_all = for source in /var/lib/dkms/$(NAME)/*/source; do \
 others	= $(filter-out $(KVER),$(shell dkms status -m $(NAME) 2>/dev/null | \
 		sed -n 's/.*, \([^,]*\), [^,]*: installed.*/\1/p'))
 
-.PHONY: modules install uninstall tools demo test bench profile mutants kernels table clean help
+.PHONY: modules install uninstall tools deb demo test bench profile mutants kernels table clean help
 
 modules:
 	@[ -e $(KDIR)/Makefile ] || $(call die,no kernel headers in $(KDIR): \
@@ -61,6 +63,21 @@ tools:
 	$(MAKE) -C bpf O=$(TOOLS) all
 	@echo "built $(TOOLS)/sockmap-check and $(TOOLS)/sockmap-attach"
 
+# dpkg wants a changelog; the version in it is dkms.conf's.
+deb:
+	@$(call has,dpkg-buildpackage,dpkg-dev)
+	@missing=$$(dpkg-checkbuilddeps debian/control 2>&1) || \
+		$(call die,$${missing##*error: }: install them with 'sudo apt build-dep .')
+	rm -rf $(DEB)
+	mkdir -p $(DEBSRC)
+	cp -r Kbuild README.md dkms.conf module bpf debian $(DEBSRC)/
+	@printf '%s\n' 'sockmap-splice ($(VERSION)) unstable; urgency=medium' '' \
+		'  * Release $(VERSION).' '' \
+		" -- $$(sed -n 's/^Maintainer: //p' debian/control)  $$(date -R -r dkms.conf)" \
+		>$(DEBSRC)/debian/changelog
+	cd $(DEBSRC) && dpkg-buildpackage --no-sign
+	@echo "built:"; ls $(DEB)/*.deb $(DEB)/*.dsc
+
 demo:
 	@tests/demo/demo.sh
 
@@ -91,6 +108,7 @@ help:
 	@echo 'sudo make install  install it through dkms for the running kernel (KVER= for another)'
 	@echo 'sudo make uninstall  unload it and remove it from every kernel'
 	@echo 'make tools         build sockmap-check (is this machine affected?) and sockmap-attach'
+	@echo 'make deb           build the Debian packages sockmap-splice-dkms and sockmap-splice-tools'
 	@echo 'sudo make demo     watch io.Copy fail on a stock kernel, work with the module, fail again'
 	@echo 'sudo make test     run the tests in guests; KERNELS= and CASES= narrow the run, KERNELS=all widens it'
 	@echo 'sudo make bench    what splice costs beside read(2), by path and call size; writes chart and tables into the README'

@@ -26,11 +26,17 @@ CASES=(
 	later-kernel
 	purge-kernel
 )
+PACKAGE_CASES=(
+	package-lintian
+	package-install
+	package-upgrade
+	package-purge
+)
 
 # shellcheck source=/dev/null
 . "$(dirname "${BASH_SOURCE[0]}")/../vm/prepare.sh"
 DKMS_DIR=$TOP/tests/dkms
-for part in image cases; do
+for part in image cases package; do
 	# shellcheck source=/dev/null
 	. "$DKMS_DIR/$part.sh"
 done
@@ -51,6 +57,7 @@ prepare() {
 	need_packages "$(emulator_package "$BUILD_ARCH")"
 	build_bpf "$BUILD_ARCH"
 	make_base "$BUILD_ARCH" "$WORK/base.cpio"
+	[ "$SUITE" = bullseye ] || build_packages
 	unlock
 }
 
@@ -109,4 +116,6 @@ mkdir -p "$WORK"
 prepare
 log "dkms on $SUITE: $RUNNING, $OTHER, later $LATER; logs in $DIR"
 new_view life
+# Their debhelper asks for a newer dkms than bullseye's.
+[ "$SUITE" = bullseye ] || CASES+=("${PACKAGE_CASES[@]}")
 for case in "${CASES[@]}"; do run_case "$case"; done

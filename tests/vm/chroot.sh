@@ -8,10 +8,10 @@
 # own, so none outlives it and removing a chroot can never reach through a mount.
 
 CHROOT_SUITE=trixie
-CHROOT_PACKAGES=(bc bison bpftool busybox-static clang cpio flex gcc gcc-aarch64-linux-gnu
-	golang-go kmod libbpf-dev{,:arm64} libc6-dev libelf-dev{,:arm64} libssl-dev
-	libzstd-dev{,:arm64} make pahole patch perl python3 sparse xz-utils zlib1g-dev{,:arm64}
-	zstd)
+CHROOT_PACKAGES=(bc bison bpftool build-essential busybox-static clang cpio debhelper dh-dkms flex
+	gcc gcc-aarch64-linux-gnu golang-go help2man kmod libbpf-dev{,:arm64} libc6-dev
+	libelf-dev{,:arm64} libssl-dev libzstd-dev{,:arm64} lintian make pahole patch perl python3
+	sparse xz-utils zlib1g-dev{,:arm64} zstd)
 # Packages of other architectures that can't be installed beside the chroot's own; they
 # are unpacked below /ARCHITECTURE.
 FOREIGN_PACKAGES=(busybox-static:arm64)
