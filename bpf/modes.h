@@ -47,7 +47,9 @@ int sockmap_insert(struct sockmap *map, int fd);
 int sockmap_remove(struct sockmap *map, int fd);
 /* Puts another socket in the place of one, which leaves the map. */
 int sockmap_replace(struct sockmap *map, int fd, int by_fd);
-/* What is in the map keeps its programs; what is put into it from then on gets none, or gets them. */
+/*
+ * What is in the map keeps its programs; what is put into it from then on gets none, or gets them.
+ */
 int sockmap_detach_programs(struct sockmap *map);
 int sockmap_attach_programs(struct sockmap *map);
 /* MODE_SKB_REDIRECT: what arrives at from_fd goes to the ingress of to_fd. Default: to its own. */

@@ -48,8 +48,9 @@ static const char doc[] =
 	"  1  affected: ...\n"
 	"  0  fixed: ...\n"
 	"  2  cannot tell: why, and what to do\n"
-	"With --json the line is an object: verdict (affected, fixed, unknown), text (as above), kernel, "
-	"module (the version that is loaded, or null), and probes, each with mode, verdict and found.";
+	"With --json the line is an object: verdict (affected, fixed, unknown), text (as above), "
+	"kernel, module (the version that is loaded, or null), and probes, each with mode, verdict "
+	"and found.";
 
 static const struct argp_option options[] = {
 	{ "json", 'j', NULL, 0, "Print an object instead of a sentence", 0 },

@@ -3,8 +3,8 @@
  * A QEMU plugin that counts the instructions which one thread of the guest executes, by block of
  * code. It can see addresses only, so bench says the rest: it calls profile_begin() and
  * profile_end() where it times, and whatever runs between two context switches is the reading
- * thread's if it passes through the section of bench's code that takes bytes. What the processor does for others
- * meanwhile (interrupts) counts, as it does in the thread's CPU time.
+ * thread's if it passes through the section of bench's code that takes bytes. What the processor
+ * does for others meanwhile (interrupts) counts, as it does in the thread's CPU time.
  *
  * Arguments: out=FILE begin=, end=, first=, last=, switch= (addresses in hex). Each end writes
  * FILE.1, FILE.2 ... with lines of address and instructions. For guests with one processor.
@@ -24,7 +24,8 @@ enum qemu_plugin_cb_flags { QEMU_PLUGIN_CB_NO_REGS };
 
 void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id,
 					   void (*cb)(qemu_plugin_id_t, struct qemu_plugin_tb *));
-void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb, void (*cb)(unsigned int, void *),
+void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb,
+					  void (*cb)(unsigned int, void *),
 					  enum qemu_plugin_cb_flags flags, void *data);
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
 uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
@@ -137,12 +138,15 @@ int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info_t *info, int
 	for (int i = 0; i < argc; i++) {
 		if (!strncmp(argv[i], "out=", 4))
 			out = argv[i] + 4;
-		for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++)
-			if (!strncmp(argv[i], known[k].name, strlen(known[k].name)))
-				*known[k].addr = strtoull(argv[i] + strlen(known[k].name), NULL, 16);
+		for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
+			size_t len = strlen(known[k].name);
+
+			if (!strncmp(argv[i], known[k].name, len))
+				*known[k].addr = strtoull(argv[i] + len, NULL, 16);
+		}
 	}
 	if (!out || !begin || !end || !first || !last || !switch_to) {
-		fputs("profile: out=, begin=, end=, first=, last= and switch= are needed\n", stderr);
+		fputs("profile: needs out=, begin=, end=, first=, last= and switch=\n", stderr);
 		return 1;
 	}
 	qemu_plugin_register_vcpu_tb_trans_cb(id, translated);

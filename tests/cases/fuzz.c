@@ -97,7 +97,8 @@ static void compare_stalls(const struct test *t, long episodes, long stalled, ui
 
 	while (stalled > 2 * by_read + 2 && tried < episodes)
 		by_read += !episode_passes(t, t->seed + tried++, true);
-	note("%ld of %ld episodes stand still, %ld of %ld by read(2)", stalled, episodes, by_read, tried);
+	note("%ld of %ld episodes stand still, %ld of %ld by read(2)",
+	     stalled, episodes, by_read, tried);
 	if (stalled <= 2 * by_read + 2)
 		return;
 	tell_trail(one, seed);
@@ -114,7 +115,8 @@ static void fuzz(const struct test *t)
 	uint64_t seed = t->seed;
 	bool was_loaded = ko_loaded();
 
-	diary = mmap(NULL, sizeof(*diary), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	diary = mmap(NULL, sizeof(*diary), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		     -1, 0);
 	expect(diary != MAP_FAILED, "mmap: %s", strerror(errno));
 	for (; ops < budget->ops && now() < end; seed++, episodes++) {
 		bool passes = episode_passes(t, seed, t->use_read);
@@ -147,8 +149,9 @@ static void fuzz(const struct test *t)
 		skip("read(2) fails %ld of %ld episodes", stock, episodes);
 }
 
-#define FUZZ(group_name, text, the_flags, the_limit, ...) { .group = group_name, .name = text, \
-	.run = fuzz, .modes = ALL_MODES, .flags = V4_ONLY | ASK_SPLATS | (the_flags), .limit = the_limit, \
+#define FUZZ(group_name, text, the_flags, the_limit, ...) { \
+	.group = group_name, .name = text, .run = fuzz, .modes = ALL_MODES, \
+	.flags = V4_ONLY | ASK_SPLATS | (the_flags), .limit = the_limit, \
 	.arg = &(const struct budget){ __VA_ARGS__ } }
 
 static const struct behaviour behaviours[] = {

@@ -16,7 +16,7 @@
 #include "pattern.h"
 #include "take.h"
 
-#define STALL_QUIET_MS	(3000 * slowness)	/* no bytes, and poll says so: the sender may be slow */
+#define STALL_QUIET_MS	(3000 * slowness)	/* no bytes, poll agrees: the sender may be slow */
 #define STALL_LIAR_MS	(500 * slowness)	/* no bytes, while poll says that there are some */
 
 ssize_t splice_to(int fd, int pipe_wr, size_t len, unsigned int flags)
@@ -63,7 +63,7 @@ ssize_t reader_take(struct reader *r, int fd, void *buf, size_t len)
 	return n;
 }
 
-/* Since when there have been no bytes, and since when poll has said that there are; 0: it hasn't. */
+/* Since when no bytes have come, and since when poll has said that there are some; 0: it hasn't. */
 struct stall {
 	double quiet, liar;
 };

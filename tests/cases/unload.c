@@ -317,7 +317,9 @@ static void ring_asleep(const struct test *t)
 	expect_result(ring_result(&ring, PATIENCE_MS), -EINTR, "splice that waited at the unload");
 }
 
-/* A call that keeps a socket's lock, because the page it sends from isn't there before it is served. */
+/*
+ * A call that keeps a socket's lock, because the page it sends from isn't there before it is served.
+ */
 struct lock_holder {
 	pthread_t thread;
 	int fd, uffd;
