@@ -98,8 +98,8 @@ static void memory(const struct test *t)
 }
 
 static const struct behaviour behaviours[] = {
-	{ .group = "leak", .name = "memory", .run = memory, .modes = ALL_MODES, .flags = V4_ONLY,
-	  .limit = 60 },
+	{ .group = "leak", .name = "memory", .run = memory, .modes = ALL_MODES,
+	  .flags = V4_ONLY | ASK_SPLATS, .limit = 60 },
 };
 
 const struct suite leak_suite = SUITE(behaviours);
