@@ -47,7 +47,10 @@ report() {
 		files+=("$SAMPLES/$release"-*.jsonl)
 	done
 	jq -s -f "$BENCH_DIR/summary.jq" "${files[@]}" >"$BENCH_DIR/results.json"
-	jq -r -L "$BENCH_DIR" -f "$BENCH_DIR/table.jq" "$BENCH_DIR/results.json" >"$RUN/table"
+	{
+		echo '![throughput by path](tests/bench/chart.svg)'
+		jq -r -L "$BENCH_DIR" -f "$BENCH_DIR/table.jq" "$BENCH_DIR/results.json"
+	} >"$RUN/table"
 	jq -r -L "$BENCH_DIR" -f "$BENCH_DIR/chart.jq" "$BENCH_DIR/results.json" >"$RUN/chart.tsv"
 	gnuplot -e "data='$RUN/chart.tsv'; out='$BENCH_DIR/chart.svg'" "$BENCH_DIR/chart.gp"
 	jq -r -L "$BENCH_DIR" -f "$BENCH_DIR/targets.jq" "$BENCH_DIR/results.json" >"$RUN/targets"
