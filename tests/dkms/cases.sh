@@ -10,6 +10,7 @@ NAME=sockmap_splice
 OLD_KERNEL=5.4.0-1-$FLAVOUR
 GUEST_LIMIT=120
 VERSION=$(sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' "$TOP/dkms.conf")
+NEWER=$VERSION.1
 
 fail() {
 	echo "$*" >"$REASON"
@@ -72,6 +73,14 @@ expect_no_module() {
 	local found
 	found=$(modules_of "$1")
 	[ -z "$found" ] || fail "$1 has $found"
+}
+
+# Both kernels have the newer version, and the older one is gone.
+expect_upgraded() {
+	local kernel
+	for kernel in "$RUNNING" "$OTHER"; do expect_module "$kernel" "$NEWER"; done
+	! dkms_status | grep -F "$NAME, $VERSION," || fail "dkms still knows $VERSION"
+	! on_machine ls -d "/usr/src/$NAME-$VERSION" || fail "the sources of $VERSION are still there"
 }
 
 # Asserts that a command fails, says one line, which begins so, and leaves no trace;
@@ -157,14 +166,11 @@ vmlinuz_of() {
 
 # Every kernel that had the old version has the new one afterwards.
 case_upgrade() {
-	local kernel newer=$VERSION.1 tree=$SOURCES-newer
+	local kernel tree=$SOURCES-newer
 	for kernel in "$RUNNING" "$OTHER"; do expect_module "$kernel" "$VERSION"; done
-	copy_sources "$VIEW/upper$tree"
-	sed -i "s/^PACKAGE_VERSION=.*/PACKAGE_VERSION=\"$newer\"/" "$VIEW/upper$tree/dkms.conf"
+	copy_sources_as "$VIEW/upper$tree" "$NEWER"
 	on_machine make -C "$tree" install "KVER=$OTHER"
-	for kernel in "$RUNNING" "$OTHER"; do expect_module "$kernel" "$newer"; done
-	! dkms_status | grep -F "$NAME, $VERSION," || fail "dkms still knows $VERSION"
-	! on_machine ls -d "/usr/src/$NAME-$VERSION" || fail "the sources of $VERSION are still there"
+	expect_upgraded
 }
 
 # With the old sources' make, of the new version.

@@ -138,6 +138,12 @@ copy_sources() {
 	cp -r "$TOP"/{Kbuild,LICENSE,Makefile,dkms.conf,module} "$1/"
 }
 
+# As those of another version.
+copy_sources_as() {
+	copy_sources "$1"
+	sed -i "s/^PACKAGE_VERSION=.*/PACKAGE_VERSION=\"$2\"/" "$1/dkms.conf"
+}
+
 # Runs a command as root on the view. INITRD=No is the kernel packages' word for a machine
 # that boots without an initrd; making them takes longer than all else. The mounts are
 # in a mount namespace of the command's own.
