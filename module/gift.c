@@ -88,8 +88,10 @@ static int gift_copy(struct gift *gift, struct sock *sk, const char *from,
 	while (copied < len) {
 		unsigned int n;
 
-		if (!sk_page_frag_refill(sk, frag))
+		if (!sk_page_frag_refill(sk, frag)) {
+			stats_add(sk, STATS_NO_MEMORY, 1);
 			return copied ? copied : -ENOMEM;
+		}
 
 		n = min(len - copied, frag->size - frag->offset);
 		if (!gift_push(gift, frag->page, frag->offset, n))
@@ -99,8 +101,17 @@ static int gift_copy(struct gift *gift, struct sock *sk, const char *from,
 		frag->offset += n;
 		copied += n;
 	}
-	stats_add(copied, copied);
 	return copied;
+}
+
+/* STATS_GIFTED, or why not. */
+static enum stats_counter gift_how(struct page *page, bool in_head)
+{
+	if (unlikely(READ_ONCE(always_copy)))
+		return STATS_COPIED_PARAM;
+	if (in_head)
+		return STATS_COPIED_HEAD;
+	return likely(sendpage_ok(page)) ? STATS_GIFTED : STATS_COPIED_PAGE;
 }
 
 /**
@@ -110,7 +121,8 @@ static int gift_copy(struct gift *gift, struct sock *sk, const char *from,
  * @page:   page in which they begin
  * @offset: where, in bytes; may be beyond the first page of a compound page
  * @len:    how many, at least 1; they may go on into the pages behind @page
- * @share:  whether the pages live on when the caller is done with them
+ * @in_head: whether they are in a kmalloc()ed skb head, which goes when the skb
+ *	    does, whatever references its pages have
  *
  * The caller keeps @page alive until this returns; the pipe takes a reference
  * of its own.  sendpage_ok() is the kernel's own answer to which pages can't be
@@ -120,15 +132,18 @@ static int gift_copy(struct gift *gift, struct sock *sk, const char *from,
  * short on the way; 0 when the pipe was full; -ENOMEM.
  */
 int gift_bytes(struct gift *gift, struct sock *sk, struct page *page,
-	       unsigned int offset, unsigned int len, bool share)
+	       unsigned int offset, unsigned int len, bool in_head)
 {
-	if (!share || unlikely(READ_ONCE(always_copy) || !sendpage_ok(page)))
-		return gift_copy(gift, sk, gift_address(page, offset), len);
+	enum stats_counter how = gift_how(page, in_head);
+	int n;
 
-	if (!gift_push(gift, page, offset, len))
-		return 0;
-	stats_add(gifted, len);
-	return len;
+	if (how == STATS_GIFTED)
+		n = gift_push(gift, page, offset, len) ? len : 0;
+	else
+		n = gift_copy(gift, sk, gift_address(page, offset), len);
+	if (n > 0)
+		stats_add(sk, how, n);
+	return n;
 }
 
 /**

@@ -23,7 +23,7 @@ struct gift {
 
 bool gift_pipe_full(const struct pipe_inode_info *pipe);
 int gift_bytes(struct gift *gift, struct sock *sk, struct page *page,
-	       unsigned int offset, unsigned int len, bool share);
+	       unsigned int offset, unsigned int len, bool in_head);
 void gift_take_back(struct gift *gift, size_t excess);
 
 #endif

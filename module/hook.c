@@ -24,6 +24,7 @@
 #include "hook.h"
 #include "inflight.h"
 #include "splice.h"
+#include "stats.h"
 #include "symbols.h"
 
 #define HOOKED "tcp_splice_read"
@@ -44,8 +45,12 @@ static void notrace hook_tcp_splice_read(unsigned long ip,
 	if (unlikely(!symbols_is_tcp_splice_read(ip)))
 		return;
 	sk = sock->sk;
-	if (likely(!symbols_sk_in_sockmap(sk)) || inet_csk(sk)->icsk_ulp_ops)
+	if (likely(!symbols_sk_in_sockmap(sk)))
 		return;
+	if (inet_csk(sk)->icsk_ulp_ops) {
+		stats_add(sk, STATS_PASSED_ULP, 1);
+		return;
+	}
 
 	inflight_enter();
 	hook_jump(regs, sockmap_splice_read);

@@ -12,6 +12,7 @@
 
 #include "hook.h"
 #include "inflight.h"
+#include "stats.h"
 #include "symbols.h"
 
 static int __init sockmap_splice_init(void)
@@ -22,20 +23,30 @@ static int __init sockmap_splice_init(void)
 	if (ret)
 		return ret;
 
+	ret = stats_init();
+	if (ret)
+		goto no_memory;
+
 	ret = inflight_init();
-	if (ret) {
-		pr_err("not loaded: out of memory\n");
-		return ret;
-	}
+	if (ret)
+		goto no_inflight;
 
 	ret = hook_install();
-	if (ret) {
-		inflight_exit();
-		return ret;
-	}
+	if (ret)
+		goto no_hook;
 
 	pr_info("serving splice() on sockmap sockets\n");
 	return 0;
+
+no_hook:
+	inflight_exit();
+	stats_exit();
+	return ret;
+no_inflight:
+	stats_exit();
+no_memory:
+	pr_err("not loaded: out of memory\n");
+	return ret;
 }
 
 static void __exit sockmap_splice_exit(void)
@@ -43,6 +54,7 @@ static void __exit sockmap_splice_exit(void)
 	hook_remove();
 	inflight_drain();
 	inflight_exit();
+	stats_exit();
 	pr_info("unloaded, splice() is the kernel's own again\n");
 }
 

@@ -126,7 +126,7 @@ static bool walk_msg(struct msg_walk *walk, struct sk_msg *msg)
 			return false;
 
 		n = gift_bytes(&walk->gift, walk->sk, sg_page(sge), sge->offset,
-			       want, !sge_is_kmalloced(msg, sge));
+			       want, sge_is_kmalloced(msg, sge));
 		if (n <= 0) {
 			walk->err = n ? n : -EAGAIN;
 			return false;
@@ -225,7 +225,7 @@ static int splice_ingress_msg(struct sock *sk, struct sk_psock *psock,
 		return walk.err;
 	}
 	consumed = consume(&walk, psock);
-	stats_add(buffers, walk.gift.count);
+	stats_add(sk, STATS_PIPE_BUFFERS, walk.gift.count);
 	account_stream(sk, ss, walk.own, consumed);
 	return consumed ? consumed : -EFAULT;
 }
@@ -251,8 +251,14 @@ static int splice_receive_queue(struct sock *sk, struct splice_state *ss,
 		.arg.data = ss,
 		.count = min(ss->len, limit),
 	};
+	int ret;
 
-	return tcp_read_sock(sk, &desc, splice_skb);
+	ret = tcp_read_sock(sk, &desc, splice_skb);
+	if (ret > 0)
+		stats_add(sk, STATS_RECEIVE_QUEUE, ret);
+	else if (ret == -ENOMEM)
+		stats_add(sk, STATS_NO_MEMORY, 1);
+	return ret;
 }
 
 /*
@@ -415,6 +421,7 @@ static int wait_for_data(struct sock *sk, long *timeo)
 	struct inflight_wait wait;
 	int ret;
 
+	stats_add(sk, STATS_WAITS, 1);
 	inflight_add_wait(sk, &wait);
 	sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
 	ret = sk_wait_event(sk, timeo, readable(sk), &wait.sock);
@@ -499,8 +506,10 @@ static int nothing_there(struct sock *sk, long *timeo)
 		return ret;
 	if (!*timeo)
 		return -EAGAIN;
-	if (inflight_draining())
+	if (inflight_draining()) {
+		stats_add(sk, STATS_RESTARTS, 1);
 		return inflight_restart();
+	}
 
 	if (due)
 		ret = wait_for_verdict(sk, timeo);
@@ -600,6 +609,8 @@ ssize_t sockmap_splice_read(struct socket *sock, loff_t *ppos,
 					sock->file->f_flags & O_NONBLOCK));
 		release_sock(sk);
 	}
+	if (ret > 0)
+		stats_add(sk, STATS_SERVED, 1);
 
 	inflight_leave();
 	return ret;

@@ -1,45 +1,96 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Counters, one set per CPU so that counting shares no cache line, summed when
- * somebody reads them: /sys/module/sockmap_splice/parameters/bytes_*
- * and pipe_buffers.
+ * Counters of a network namespace, in /proc/net/sockmap_splice_stat, in the
+ * manner of /proc/net/tls_stat.  One set per CPU, so that counting shares no
+ * cache line; summed when somebody reads them.  They begin at zero when the
+ * module is loaded or the namespace is made.
  */
-#include <linux/kernel.h>
-#include <linux/module.h>
-#include <linux/moduleparam.h>
+#include <linux/proc_fs.h>
+#include <linux/seq_file.h>
 
 #include "stats.h"
 
-DEFINE_PER_CPU(struct stats, stats);
+#define STATS_FILE "sockmap_splice_stat"
 
-/* @kp->arg is the counter's place in struct stats. */
-static int counter_get(char *buffer, const struct kernel_param *kp)
-{
-	u64 sum = 0;
-	int cpu;
-
-	for_each_possible_cpu(cpu)
-		sum += *(u64 *)((char *)per_cpu_ptr(&stats, cpu) +
-				(unsigned long)kp->arg);
-	return scnprintf(buffer, PAGE_SIZE, "%llu\n", sum);
-}
-
-static int counter_set(const char *val, const struct kernel_param *kp)
-{
-	return -EPERM;
-}
-
-static const struct kernel_param_ops counter_ops = {
-	.get = counter_get,
-	.set = counter_set,
+static const char *const stats_names[STATS_COUNTERS] = {
+	[STATS_SERVED]		= "SockmapSpliceServed",
+	[STATS_GIFTED]		= "SockmapSpliceGiftedBytes",
+	[STATS_COPIED_HEAD]	= "SockmapSpliceCopiedHeadBytes",
+	[STATS_COPIED_PAGE]	= "SockmapSpliceCopiedPageBytes",
+	[STATS_COPIED_PARAM]	= "SockmapSpliceCopiedParamBytes",
+	[STATS_RECEIVE_QUEUE]	= "SockmapSpliceReceiveQueueBytes",
+	[STATS_PIPE_BUFFERS]	= "SockmapSplicePipeBuffers",
+	[STATS_WAITS]		= "SockmapSpliceWaits",
+	[STATS_RESTARTS]	= "SockmapSpliceRestarts",
+	[STATS_PASSED_ULP]	= "SockmapSplicePassedUlp",
+	[STATS_NO_MEMORY]	= "SockmapSpliceNoMemory",
 };
 
-module_param_cb(bytes_gifted, &counter_ops,
-		(void *)offsetof(struct stats, gifted), 0444);
-MODULE_PARM_DESC(bytes_gifted, "Bytes that went into pipes without a copy (read only)");
-module_param_cb(bytes_copied, &counter_ops,
-		(void *)offsetof(struct stats, copied), 0444);
-MODULE_PARM_DESC(bytes_copied, "Bytes that were copied into pipes (read only)");
-module_param_cb(pipe_buffers, &counter_ops,
-		(void *)offsetof(struct stats, buffers), 0444);
-MODULE_PARM_DESC(pipe_buffers, "Pipe buffers that took these bytes (read only)");
+unsigned int stats_net_id;
+
+static int stats_show(struct seq_file *seq, void *v)
+{
+	struct stats_net *sn = net_generic(seq->private, stats_net_id);
+	int i, cpu;
+
+	for (i = 0; i < STATS_COUNTERS; i++) {
+		unsigned long sum = 0;
+
+		for_each_possible_cpu(cpu)
+			sum += per_cpu_ptr(sn->stats, cpu)->count[i];
+		seq_printf(seq, "%-32s\t%lu\n", stats_names[i], sum);
+	}
+	return 0;
+}
+
+static int __net_init stats_net_init(struct net *net)
+{
+	struct stats_net *sn = net_generic(net, stats_net_id);
+
+	sn->stats = alloc_percpu(struct stats);
+	if (!sn->stats)
+		return -ENOMEM;
+	if (!proc_create_net_single(STATS_FILE, 0444, net->proc_net, stats_show,
+				    NULL)) {
+		free_percpu(sn->stats);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static void __net_exit stats_net_exit(struct net *net)
+{
+	struct stats_net *sn = net_generic(net, stats_net_id);
+
+	remove_proc_entry(STATS_FILE, net->proc_net);
+	free_percpu(sn->stats);
+}
+
+static struct pernet_operations stats_net_ops = {
+	.init = stats_net_init,
+	.exit = stats_net_exit,
+	.id = &stats_net_id,
+	.size = sizeof(struct stats_net),
+};
+
+/**
+ * stats_init - give every network namespace its counters
+ *
+ * Process context, sleeps.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int __init stats_init(void)
+{
+	return register_pernet_subsys(&stats_net_ops);
+}
+
+/**
+ * stats_exit - undo stats_init()
+ *
+ * No task may count any more: not in the reader, not in the hook.
+ */
+void stats_exit(void)
+{
+	unregister_pernet_subsys(&stats_net_ops);
+}

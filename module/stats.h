@@ -3,22 +3,69 @@
 #define SOCKMAP_SPLICE_STATS_H
 
 #include <linux/percpu.h>
-#include <linux/types.h>
+#include <net/net_namespace.h>
+#include <net/netns/generic.h>
+#include <net/sock.h>
 
 /**
- * struct stats - what went into pipes since the module was loaded
- * @gifted: bytes, as references to the pages they came in
- * @copied: bytes, as copies, because the page can't be shared or by parameter
- * @buffers: the pipe buffers that hold both, each with one reference to a page
+ * enum stats_counter - what is counted in each network namespace
+ * @STATS_SERVED:	calls of splice(2) that the reader gave bytes
+ * @STATS_GIFTED:	bytes of ingress_msg that went into a pipe with their page
+ * @STATS_COPIED_HEAD:	bytes copied because they are in a kmalloc()ed skb head
+ * @STATS_COPIED_PAGE:	bytes copied because their page is a slab's or has no
+ *			references
+ * @STATS_COPIED_PARAM:	bytes copied because of the parameter copy
+ * @STATS_RECEIVE_QUEUE: bytes spliced from sk_receive_queue
+ * @STATS_PIPE_BUFFERS:	pipe buffers that the bytes of ingress_msg took
+ * @STATS_WAITS:	sleeps of the reader
+ * @STATS_RESTARTS:	system calls that an unload made start again
+ * @STATS_PASSED_ULP:	calls that were left to the kernel, for a ULP's socket
+ * @STATS_NO_MEMORY:	times that there was no page to copy to
  */
-struct stats {
-	u64 gifted;
-	u64 copied;
-	u64 buffers;
+enum stats_counter {
+	STATS_SERVED,
+	STATS_GIFTED,
+	STATS_COPIED_HEAD,
+	STATS_COPIED_PAGE,
+	STATS_COPIED_PARAM,
+	STATS_RECEIVE_QUEUE,
+	STATS_PIPE_BUFFERS,
+	STATS_WAITS,
+	STATS_RESTARTS,
+	STATS_PASSED_ULP,
+	STATS_NO_MEMORY,
+	STATS_COUNTERS
 };
 
-DECLARE_PER_CPU(struct stats, stats);
+/* One CPU's counters of one namespace. */
+struct stats {
+	unsigned long count[STATS_COUNTERS];
+};
 
-#define stats_add(counter, n) this_cpu_add(stats.counter, n)
+struct stats_net {
+	struct stats __percpu *stats;
+};
+
+extern unsigned int stats_net_id;
+
+int stats_init(void);
+void stats_exit(void);
+
+/**
+ * stats_add - count something that happened to a socket
+ * @sk:      the socket; its network namespace counts
+ * @counter: what
+ * @n:       how many
+ *
+ * Any context.
+ */
+static __always_inline void stats_add(const struct sock *sk,
+				      enum stats_counter counter,
+				      unsigned long n)
+{
+	struct stats_net *sn = net_generic(sock_net(sk), stats_net_id);
+
+	this_cpu_add(sn->stats->count[counter], n);
+}
 
 #endif

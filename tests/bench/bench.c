@@ -165,8 +165,8 @@ static struct counters read_counters(void)
 {
 	if (!ko_loaded())
 		return (struct counters){ 0 };
-	return (struct counters){ ko_parameter("bytes_gifted"), ko_parameter("bytes_copied"),
-				  ko_parameter("pipe_buffers") };
+	return (struct counters){ ko_counter("GiftedBytes"), ko_counter("Copied*"),
+				  ko_counter("PipeBuffers") };
 }
 
 static void sample(int path, const struct arm *arm, int module, size_t block, int rep)

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,6 +131,27 @@ long long ko_parameter(const char *name)
 		value = strtoll(text, NULL, 10);
 	fclose(f);
 	return value;
+}
+
+long long ko_counter(const char *glob)
+{
+	char name[64], pattern[64];
+	long long value, sum = 0;
+	int found = 0;
+	FILE *f;
+
+	snprintf(pattern, sizeof(pattern), "SockmapSplice%s", glob);
+	f = fopen(KO_COUNTERS, "r");
+	if (!f)
+		return -errno;
+	while (fscanf(f, "%63s %lld", name, &value) == 2) {
+		if (fnmatch(pattern, name, 0))
+			continue;
+		sum += value;
+		found++;
+	}
+	fclose(f);
+	return found ? sum : -ENOENT;
 }
 
 int ko_set_parameter(const char *name, const char *value)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Loading and unloading the module under test, and reading its parameters. */
+/* Loading and unloading the module under test, and reading its parameters and counters. */
 #ifndef CASES_KO_H
 #define CASES_KO_H
 
@@ -18,8 +18,13 @@ int ko_load_as(const char *name);	/* 0 or -errno */
 int ko_unload(void);			/* 0 or -errno */
 int ko_restore(bool loaded);
 
-/* A parameter's or counter's value, or -errno. */
+/* A parameter's value, or -errno. */
 long long ko_parameter(const char *name);
 int ko_set_parameter(const char *name, const char *value);
+
+#define KO_COUNTERS	"/proc/net/sockmap_splice_stat"
+
+/* The sum of this network namespace's counters named SockmapSplice and what matches, or -errno. */
+long long ko_counter(const char *glob);
 
 #endif
