@@ -23,6 +23,7 @@
 
 #include "gift.h"
 #include "stats.h"
+#include "trace.h"
 
 static bool always_copy;
 module_param_named(copy, always_copy, bool, 0644);
@@ -141,8 +142,11 @@ int gift_bytes(struct gift *gift, struct sock *sk, struct page *page,
 		n = gift_push(gift, page, offset, len) ? len : 0;
 	else
 		n = gift_copy(gift, sk, gift_address(page, offset), len);
-	if (n > 0)
+	if (n > 0) {
 		stats_add(sk, how, n);
+		if (how != STATS_GIFTED)
+			trace_sockmap_splice_copied(sk, n, how);
+	}
 	return n;
 }
 

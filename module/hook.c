@@ -26,6 +26,7 @@
 #include "splice.h"
 #include "stats.h"
 #include "symbols.h"
+#include "trace.h"
 
 #define HOOKED "tcp_splice_read"
 
@@ -49,6 +50,7 @@ static void notrace hook_tcp_splice_read(unsigned long ip,
 		return;
 	if (inet_csk(sk)->icsk_ulp_ops) {
 		stats_add(sk, STATS_PASSED_ULP, 1);
+		trace_sockmap_splice_passed(sk, STATS_PASSED_ULP);
 		return;
 	}
 

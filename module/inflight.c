@@ -26,6 +26,7 @@
 #include <net/sock.h>
 
 #include "inflight.h"
+#include "trace.h"
 
 struct percpu_ref inflight_ref;
 
@@ -81,6 +82,7 @@ void inflight_drain(void)
 	smp_mb();
 	for_each_possible_cpu(cpu)
 		wake_up_all(per_cpu_ptr(&drain_queue, cpu));
+	trace_sockmap_splice_unload(UNLOAD_WOKEN);
 
 	percpu_ref_kill(&inflight_ref);
 	wait_for_completion(&all_left);
@@ -90,6 +92,7 @@ void inflight_drain(void)
 	 * preemptible.
 	 */
 	synchronize_rcu_tasks();
+	trace_sockmap_splice_unload(UNLOAD_LEFT);
 }
 
 /**

@@ -14,6 +14,7 @@
 #include "inflight.h"
 #include "stats.h"
 #include "symbols.h"
+#include "trace.h"
 
 static int __init sockmap_splice_init(void)
 {
@@ -52,6 +53,7 @@ no_memory:
 static void __exit sockmap_splice_exit(void)
 {
 	hook_remove();
+	trace_sockmap_splice_unload(UNLOAD_UNHOOKED);
 	inflight_drain();
 	inflight_exit();
 	stats_exit();

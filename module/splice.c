@@ -33,6 +33,7 @@
 #include "splice.h"
 #include "stats.h"
 #include "symbols.h"
+#include "trace.h"
 
 /*
  * The bit of psock->state, far from the kernel's own, that says that a reader
@@ -611,6 +612,7 @@ ssize_t sockmap_splice_read(struct socket *sock, loff_t *ppos,
 	}
 	if (ret > 0)
 		stats_add(sk, STATS_SERVED, 1);
+	trace_sockmap_splice_served(sk, len, ret);
 
 	inflight_leave();
 	return ret;

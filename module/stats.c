@@ -10,6 +10,9 @@
 
 #include "stats.h"
 
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
 #define STATS_FILE "sockmap_splice_stat"
 
 static const char *const stats_names[STATS_COUNTERS] = {

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The tracepoints sockmap_splice:*, for perf, trace-cmd and bpftrace.  A socket
+ * is told by its address in the kernel and by its ports.
+ */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM sockmap_splice
+
+#if !defined(SOCKMAP_SPLICE_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
+#define SOCKMAP_SPLICE_TRACE_H
+
+#include <linux/tracepoint.h>
+#include <net/sock.h>
+
+#include "stats.h"
+
+#ifndef SOCKMAP_SPLICE_TRACE_STEPS
+#define SOCKMAP_SPLICE_TRACE_STEPS
+/**
+ * enum unload_step - what unloading has got done
+ * @UNLOAD_UNHOOKED: no task is sent to the reader any more
+ * @UNLOAD_WOKEN:    every sleeper has been woken
+ * @UNLOAD_LEFT:     the last task has left the reader
+ */
+enum unload_step { UNLOAD_UNHOOKED, UNLOAD_WOKEN, UNLOAD_LEFT };
+#endif
+
+TRACE_DEFINE_ENUM(STATS_COPIED_HEAD);
+TRACE_DEFINE_ENUM(STATS_COPIED_PAGE);
+TRACE_DEFINE_ENUM(STATS_COPIED_PARAM);
+TRACE_DEFINE_ENUM(STATS_PASSED_ULP);
+TRACE_DEFINE_ENUM(UNLOAD_UNHOOKED);
+TRACE_DEFINE_ENUM(UNLOAD_WOKEN);
+TRACE_DEFINE_ENUM(UNLOAD_LEFT);
+
+/* A call of splice(2) ends: bytes, 0 for the end of file, or an error. */
+TRACE_EVENT(sockmap_splice_served,
+
+	TP_PROTO(const struct sock *sk, size_t len, ssize_t ret),
+
+	TP_ARGS(sk, len, ret),
+
+	TP_STRUCT__entry(
+		__field(const void *, skaddr)
+		__field(__u16, sport)
+		__field(__u16, dport)
+		__field(size_t, len)
+		__field(ssize_t, ret)
+	),
+
+	TP_fast_assign(
+		__entry->skaddr = sk;
+		__entry->sport = sk->sk_num;
+		__entry->dport = ntohs(sk->sk_dport);
+		__entry->len = len;
+		__entry->ret = ret;
+	),
+
+	TP_printk("sk=%p sport=%hu dport=%hu len=%zu ret=%zd",
+		  __entry->skaddr, __entry->sport, __entry->dport, __entry->len,
+		  __entry->ret)
+);
+
+/* Bytes were copied into the pipe, and why their page wasn't shared. */
+TRACE_EVENT(sockmap_splice_copied,
+
+	TP_PROTO(const struct sock *sk, unsigned int bytes, int reason),
+
+	TP_ARGS(sk, bytes, reason),
+
+	TP_STRUCT__entry(
+		__field(const void *, skaddr)
+		__field(__u16, sport)
+		__field(__u16, dport)
+		__field(unsigned int, bytes)
+		__field(int, reason)
+	),
+
+	TP_fast_assign(
+		__entry->skaddr = sk;
+		__entry->sport = sk->sk_num;
+		__entry->dport = ntohs(sk->sk_dport);
+		__entry->bytes = bytes;
+		__entry->reason = reason;
+	),
+
+	TP_printk("sk=%p sport=%hu dport=%hu bytes=%u reason=%s",
+		  __entry->skaddr, __entry->sport, __entry->dport, __entry->bytes,
+		  __print_symbolic(__entry->reason,
+				   { STATS_COPIED_HEAD, "head" },
+				   { STATS_COPIED_PAGE, "page" },
+				   { STATS_COPIED_PARAM, "param" }))
+);
+
+/* A sockmap socket's call was left to the kernel's function. */
+TRACE_EVENT(sockmap_splice_passed,
+
+	TP_PROTO(const struct sock *sk, int reason),
+
+	TP_ARGS(sk, reason),
+
+	TP_STRUCT__entry(
+		__field(const void *, skaddr)
+		__field(__u16, sport)
+		__field(__u16, dport)
+		__field(int, reason)
+	),
+
+	TP_fast_assign(
+		__entry->skaddr = sk;
+		__entry->sport = sk->sk_num;
+		__entry->dport = ntohs(sk->sk_dport);
+		__entry->reason = reason;
+	),
+
+	TP_printk("sk=%p sport=%hu dport=%hu reason=%s",
+		  __entry->skaddr, __entry->sport, __entry->dport,
+		  __print_symbolic(__entry->reason, { STATS_PASSED_ULP, "ulp" }))
+);
+
+/* A step of unloading is done. */
+TRACE_EVENT(sockmap_splice_unload,
+
+	TP_PROTO(int step),
+
+	TP_ARGS(step),
+
+	TP_STRUCT__entry(
+		__field(int, step)
+	),
+
+	TP_fast_assign(
+		__entry->step = step;
+	),
+
+	TP_printk("step=%s",
+		  __print_symbolic(__entry->step,
+				   { UNLOAD_UNHOOKED, "unhooked" },
+				   { UNLOAD_WOKEN, "woken" },
+				   { UNLOAD_LEFT, "left" }))
+);
+
+#endif
+
+#undef TRACE_INCLUDE_PATH
+#define TRACE_INCLUDE_PATH .
+#undef TRACE_INCLUDE_FILE
+#define TRACE_INCLUDE_FILE trace
+#include <trace/define_trace.h>
