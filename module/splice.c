@@ -2,13 +2,7 @@
 /*
  * The reader: tcp_splice_read() for sockets in a sockmap.
  *
- * Look, gift, let the kernel consume.  Under the socket lock the reader walks
- * psock->ingress_msg and puts its bytes into the pipe, then has the kernel's
- * own sk_msg_recvmsg() consume exactly as many into an iterator that discards
- * them.  How consumed bytes are accounted changed many times, in .c files that
- * no header tells of; this way every kernel does it in its own manner.  Only
- * readers, under the socket lock, take messages off the queue; writers append.
- *
+ * Under the socket lock it takes what is in psock->ingress_msg (ingress.c).
  * What isn't in ingress_msg is in sk_receive_queue, and is spliced from there
  * as tcp_splice_read() does it: tcp_read_sock() and skb_splice_bits().  Calling
  * tcp_splice_read() itself would mean to let go of the lock; it might then find
@@ -25,11 +19,11 @@
 #include <linux/pipe_fs_i.h>
 #include <linux/sched/signal.h>
 #include <linux/splice.h>
-#include <linux/uio.h>
 
 #include "compat.h"
 #include "gift.h"
 #include "inflight.h"
+#include "ingress.h"
 #include "splice.h"
 #include "stats.h"
 #include "symbols.h"
@@ -59,111 +53,6 @@ struct splice_state {
 	bool verdict;
 	bool eof;
 };
-
-/**
- * struct msg_walk - a walk over ingress_msg
- * @gift:  where the bytes go
- * @sk:    the socket, locked
- * @left:  bytes still wanted
- * @taken: bytes that went into the pipe
- * @own:   those of them that are part of @sk's own TCP stream
- * @err:   why the walk ended early, where it did so with an error
- */
-struct msg_walk {
-	struct gift gift;
-	struct sock *sk;
-	size_t left;
-	size_t taken;
-	size_t own;
-	int err;
-};
-
-static bool in_kmalloced_head(const struct sk_buff *skb, const void *p)
-{
-	return !skb->head_frag && p >= (void *)skb->head &&
-	       p < (void *)skb_end_pointer(skb);
-}
-
-/*
- * Memory of kmalloc() goes back to kfree() with the skb, whatever references
- * its pages have.  A slab page can be told, the pages of a large allocation
- * can't.  Plain TCP splice copies such heads as well.
- */
-static bool sge_is_kmalloced(const struct sk_msg *msg, struct scatterlist *sge)
-{
-	struct sk_buff *skb = msg->skb;
-	const void *p = sg_virt(sge);
-	struct sk_buff *frag;
-
-	if (!skb)
-		return false;
-	if (in_kmalloced_head(skb, p))
-		return true;
-	skb_walk_frags(skb, frag) {
-		if (in_kmalloced_head(frag, p))
-			return true;
-	}
-	return false;
-}
-
-/*
- * Walks like sk_msg_recvmsg(); returns whether to go on to the next message.
- * Kernels disagree on whether the last entry of a scatterlist ends a message
- * before sg.end does.  Where that would matter, stop: then what was taken is
- * what any of them consumes.
- */
-static bool walk_msg(struct msg_walk *walk, struct sk_msg *msg)
-{
-	struct scatterlist *sge;
-	u32 i = msg->sg.start;
-
-	do {
-		unsigned int want;
-		int n;
-
-		sge = sk_msg_elem(msg, i);
-		want = min_t(size_t, sge->length, walk->left);
-		if (!want)
-			return false;
-
-		n = gift_bytes(&walk->gift, walk->sk, sg_page(sge), sge->offset,
-			       want, sge_is_kmalloced(msg, sge));
-		if (n <= 0) {
-			walk->err = n ? n : -EAGAIN;
-			return false;
-		}
-		walk->taken += n;
-		walk->left -= n;
-		if (sk_msg_from_self(msg, walk->sk))
-			walk->own += n;
-		if (n < want)
-			return false;
-
-		sk_msg_iter_var_next(i);
-	} while (i != msg->sg.end && !sg_is_last(sge));
-
-	return walk->left && i == msg->sg.end;
-}
-
-/*
- * Has the kernel consume what was put into the pipe.  It takes all of it:
- * nobody else could have taken any.  Should a kernel see that differently, then
- * what it left in the queue must not be in the pipe too.
- */
-static size_t consume(struct msg_walk *walk, struct sk_psock *psock)
-{
-	struct msghdr msg = {};
-	int consumed;
-
-	iov_iter_discard(&msg.msg_iter, READ, walk->taken);
-	consumed = sk_msg_recvmsg(walk->sk, psock, &msg, walk->taken, 0);
-	if (WARN_ON_ONCE(consumed != walk->taken)) {
-		consumed = max(consumed, 0);
-		gift_take_back(&walk->gift, walk->taken - consumed);
-		walk->own = min_t(size_t, walk->own, consumed);
-	}
-	return consumed;
-}
 
 /*
  * As the end of tcp_bpf_recvmsg_parser(): make room in the window.  Behind a
@@ -208,27 +97,16 @@ static int splice_empty_msg(struct sock *sk, const struct sk_msg *msg,
 static int splice_ingress_msg(struct sock *sk, struct sk_psock *psock,
 			      struct splice_state *ss)
 {
-	struct msg_walk walk = {
-		.gift.pipe = ss->pipe,
-		.sk = sk,
-		.left = ss->len,
-	};
 	struct sk_msg *first = sk_psock_peek_msg(psock);
-	struct sk_msg *msg = first;
-	size_t consumed;
+	size_t own = 0;
+	int ret;
 
-	while (msg && walk_msg(&walk, msg))
-		msg = sk_psock_next_msg(psock, msg);
-
-	if (!walk.taken) {
-		if (first && !walk.err)
-			return splice_empty_msg(sk, first, ss);
-		return walk.err;
-	}
-	consumed = consume(&walk, psock);
-	stats_add(sk, STATS_PIPE_BUFFERS, walk.gift.count);
-	account_stream(sk, ss, walk.own, consumed);
-	return consumed ? consumed : -EFAULT;
+	ret = ingress_splice(sk, psock, ss->pipe, ss->len, &own);
+	if (ret > 0)
+		account_stream(sk, ss, own, ret);
+	else if (!ret && first)
+		return splice_empty_msg(sk, first, ss);
+	return ret;
 }
 
 static int splice_skb(read_descriptor_t *desc, struct sk_buff *skb,
@@ -393,19 +271,6 @@ static int splice_once(struct sock *sk, struct splice_state *ss)
 		ret = splice_next_skb(sk, ss);
 	sk_psock_put(sk, psock);
 	return ret;
-}
-
-/* sk_msg_is_readable(), which 5.10 doesn't have. */
-static bool ingress_msg_queued(struct sock *sk)
-{
-	struct sk_psock *psock;
-	bool queued;
-
-	rcu_read_lock();
-	psock = sk_psock(sk);
-	queued = psock && !list_empty(&psock->ingress_msg);
-	rcu_read_unlock();
-	return queued;
 }
 
 static bool readable(struct sock *sk)

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef SOCKMAP_SPLICE_INGRESS_H
+#define SOCKMAP_SPLICE_INGRESS_H
+
+#include <linux/types.h>
+
+struct pipe_inode_info;
+struct sk_psock;
+struct sock;
+
+int ingress_splice(struct sock *sk, struct sk_psock *psock,
+		   struct pipe_inode_info *pipe, size_t len, size_t *own);
+bool ingress_msg_queued(struct sock *sk);
+
+#endif
