@@ -217,6 +217,14 @@ static int read_end(const struct sockaddr_storage *addr, __u32 *port, __u32 ip[4
 	return -EAFNOSUPPORT;
 }
 
+/* Few unix sockets have names; no program asks for these. */
+static int read_cookie(int fd, struct conn_key *key)
+{
+	socklen_t len = sizeof(key->local_ip[0]) * 2;
+
+	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, key->local_ip, &len) ? -errno : 0;
+}
+
 static int read_key(int fd, struct conn_key *key)
 {
 	struct sockaddr_storage local, remote;
@@ -229,6 +237,8 @@ static int read_key(int fd, struct conn_key *key)
 
 	memset(key, 0, sizeof(*key));
 	key->family = local.ss_family;
+	if (key->family == AF_UNIX)
+		return read_cookie(fd, key);
 	err = read_end(&local, &key->local_port, key->local_ip);
 	if (!err)
 		err = read_end(&remote, &key->remote_port, key->remote_ip);

@@ -42,7 +42,10 @@ struct sockmap *sockmap_open_records(__u32 record_bytes);
  */
 void sockmap_close(struct sockmap *map);
 
-/* All of these return 0 or -errno. The descriptors are connected TCP sockets. */
+/*
+ * All of these return 0 or -errno. The descriptors are connected TCP sockets or,
+ * but for MODE_MSG_* and MODE_SKB_PARSER, unix stream sockets.
+ */
 int sockmap_insert(struct sockmap *map, int fd);
 int sockmap_remove(struct sockmap *map, int fd);
 /* Puts another socket in the place of one, which leaves the map. */

@@ -89,7 +89,8 @@ static int gift_copy(struct gift *gift, struct sock *sk, const char *from,
 	while (copied < len) {
 		unsigned int n;
 
-		if (!sk_page_frag_refill(sk, frag)) {
+		/* Not sk_page_frag_refill(): when it fails, it shrinks sk_sndbuf. */
+		if (!skb_page_frag_refill(32, frag, sk->sk_allocation)) {
 			stats_add(sk, STATS_NO_MEMORY, 1);
 			return copied ? copied : -ENOMEM;
 		}

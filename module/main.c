@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * sockmap_splice: splice(2) on TCP sockets that are in a BPF sockmap.
+ * sockmap_splice: splice(2) on TCP and unix stream sockets that are in a BPF
+ * sockmap.
  *
  * The hook is installed last and removed first, so that nothing is left behind
  * by a load that fails, and no task enters a module that is going.
@@ -40,6 +41,8 @@ static int __init sockmap_splice_init(void)
 	return 0;
 
 no_hook:
+	/* One function may have been hooked before the other couldn't be. */
+	inflight_drain();
 	inflight_exit();
 	stats_exit();
 	return ret;
@@ -63,7 +66,7 @@ static void __exit sockmap_splice_exit(void)
 module_init(sockmap_splice_init);
 module_exit(sockmap_splice_exit);
 
-MODULE_DESCRIPTION("splice(2) on TCP sockets that are in a BPF sockmap");
+MODULE_DESCRIPTION("splice(2) on TCP and unix stream sockets that are in a BPF sockmap");
 MODULE_AUTHOR("The sockmap_splice authors");
 MODULE_LICENSE("GPL");
 MODULE_VERSION(SOCKMAP_SPLICE_VERSION);

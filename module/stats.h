@@ -19,7 +19,8 @@
  * @STATS_PIPE_BUFFERS:	pipe buffers that the bytes of ingress_msg took
  * @STATS_WAITS:	sleeps of the reader
  * @STATS_RESTARTS:	system calls that an unload made start again
- * @STATS_PASSED_ULP:	calls that were left to the kernel, for a ULP's socket
+ * @STATS_PASSED_UNIX:	calls of the kernel's own function by the reader of unix
+ *			sockets, as ingress_msg was empty
  * @STATS_NO_MEMORY:	times that there was no page to copy to
  */
 enum stats_counter {
@@ -32,7 +33,7 @@ enum stats_counter {
 	STATS_PIPE_BUFFERS,
 	STATS_WAITS,
 	STATS_RESTARTS,
-	STATS_PASSED_ULP,
+	STATS_PASSED_UNIX,
 	STATS_NO_MEMORY,
 	STATS_COUNTERS
 };

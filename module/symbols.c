@@ -2,7 +2,7 @@
 /*
  * The kernel functions that the module needs and that are not exported.
  *
- * Two of them are only compared with: sk_prot->recvmsg says whether a socket
+ * Some of them are only compared with: sk_prot->recvmsg says whether a socket
  * is in a sockmap, the very test that the kernel's read path makes.  Data such
  * as tcp_bpf_prots would do as well, but isn't in every kernel's kallsyms.
  *
@@ -29,6 +29,9 @@ typedef typeof(((struct proto *)NULL)->recvmsg) recvmsg_t;
 #define FTRACE_SITE_MAX 16
 
 static unsigned long tcp_splice_read_address __ro_after_init;
+/* 0 on kernels that take no unix stream sockets into a sockmap. */
+static unsigned long unix_splice_read_address __ro_after_init;
+static recvmsg_t recvmsg_unix __ro_after_init;
 static recvmsg_t recvmsg_base __ro_after_init;
 /* NULL on old kernels, which have one recvmsg for all tcp_bpf_prots. */
 static recvmsg_t recvmsg_verdict __ro_after_init;
@@ -80,6 +83,38 @@ static int __init need_symbol(const char *name, unsigned long *addr)
 		pr_err("not loaded: this kernel has no usable symbol %s (error %d)\n",
 		       name, ret);
 	return ret;
+}
+
+/* As need_symbol(), with @addr 0 when the kernel has no such function. */
+static int __init want_symbol(const char *name, unsigned long *addr)
+{
+	int ret = find_symbol(name, addr);
+
+	if (!ret)
+		return 0;
+	*addr = 0;
+	if (ret == -ENOENT)
+		return 0;
+	pr_err("not loaded: can't look for %s (error %d)\n", name, ret);
+	return ret;
+}
+
+/* Sockmap takes unix stream sockets since 5.15. */
+static int __init resolve_unix(void)
+{
+	unsigned long recvmsg;
+	int ret;
+
+	ret = want_symbol("unix_bpf_recvmsg", &recvmsg);
+	if (ret || !recvmsg)
+		return ret;
+	ret = want_symbol("unix_stream_splice_read", &unix_splice_read_address);
+	if (ret)
+		return ret;
+	if (!unix_splice_read_address)
+		pr_warn("unix sockets aren't served: this kernel has no usable symbol unix_stream_splice_read\n");
+	recvmsg_unix = (recvmsg_t)recvmsg;
+	return 0;
 }
 
 static int __init resolve_called(void)
@@ -166,13 +201,12 @@ int __init symbols_resolve(void)
 		return ret;
 	recvmsg_base = (recvmsg_t)addr;
 
-	ret = find_symbol("tcp_bpf_recvmsg_parser", &addr);
-	if (ret && ret != -ENOENT) {
-		pr_err("not loaded: can't look for tcp_bpf_recvmsg_parser (error %d)\n",
-		       ret);
+	ret = want_symbol("tcp_bpf_recvmsg_parser", &addr);
+	if (!ret)
+		ret = resolve_unix();
+	if (ret)
 		return ret;
-	}
-	recvmsg_verdict = ret ? NULL : (recvmsg_t)addr;
+	recvmsg_verdict = (recvmsg_t)addr;
 
 	return READER_MOVES_COPIED_SEQ ? resolve_called() : 0;
 }
@@ -186,6 +220,34 @@ int __init symbols_resolve(void)
 bool notrace symbols_is_tcp_splice_read(unsigned long ip)
 {
 	return ip - tcp_splice_read_address < FTRACE_SITE_MAX;
+}
+
+/**
+ * symbols_have_unix - whether unix stream sockets can be in a sockmap
+ */
+bool symbols_have_unix(void)
+{
+	return unix_splice_read_address;
+}
+
+/**
+ * symbols_is_unix_stream_splice_read - whether an ftrace site is the kernel's own
+ * @ip: the site, as an ftrace callback is told
+ */
+bool notrace symbols_is_unix_stream_splice_read(unsigned long ip)
+{
+	return ip - unix_splice_read_address < FTRACE_SITE_MAX;
+}
+
+/**
+ * symbols_unix_sk_in_sockmap - whether recvmsg() on @sk would look at a psock
+ * @sk: a unix stream socket
+ *
+ * Callable from an ftrace callback: lockless, doesn't sleep, isn't traced.
+ */
+bool notrace symbols_unix_sk_in_sockmap(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_prot)->recvmsg == recvmsg_unix;
 }
 
 /**

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The tracepoints sockmap_splice:*, for perf, trace-cmd and bpftrace.  A socket
- * is told by its address in the kernel and by its ports.
+ * is told by its address in the kernel, its address family and its ports; a
+ * unix socket has no ports.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM sockmap_splice
@@ -28,7 +29,6 @@ enum unload_step { UNLOAD_UNHOOKED, UNLOAD_WOKEN, UNLOAD_LEFT };
 TRACE_DEFINE_ENUM(STATS_COPIED_HEAD);
 TRACE_DEFINE_ENUM(STATS_COPIED_PAGE);
 TRACE_DEFINE_ENUM(STATS_COPIED_PARAM);
-TRACE_DEFINE_ENUM(STATS_PASSED_ULP);
 TRACE_DEFINE_ENUM(UNLOAD_UNHOOKED);
 TRACE_DEFINE_ENUM(UNLOAD_WOKEN);
 TRACE_DEFINE_ENUM(UNLOAD_LEFT);
@@ -42,6 +42,7 @@ TRACE_EVENT(sockmap_splice_served,
 
 	TP_STRUCT__entry(
 		__field(const void *, skaddr)
+		__field(__u16, family)
 		__field(__u16, sport)
 		__field(__u16, dport)
 		__field(size_t, len)
@@ -50,14 +51,16 @@ TRACE_EVENT(sockmap_splice_served,
 
 	TP_fast_assign(
 		__entry->skaddr = sk;
+		__entry->family = sk->sk_family;
 		__entry->sport = sk->sk_num;
 		__entry->dport = ntohs(sk->sk_dport);
 		__entry->len = len;
 		__entry->ret = ret;
 	),
 
-	TP_printk("sk=%p sport=%hu dport=%hu len=%zu ret=%zd",
-		  __entry->skaddr, __entry->sport, __entry->dport, __entry->len,
+	TP_printk("sk=%p family=%hu sport=%hu dport=%hu len=%zu ret=%zd",
+		  __entry->skaddr, __entry->family, __entry->sport,
+		  __entry->dport, __entry->len,
 		  __entry->ret)
 );
 
@@ -70,6 +73,7 @@ TRACE_EVENT(sockmap_splice_copied,
 
 	TP_STRUCT__entry(
 		__field(const void *, skaddr)
+		__field(__u16, family)
 		__field(__u16, sport)
 		__field(__u16, dport)
 		__field(unsigned int, bytes)
@@ -78,44 +82,43 @@ TRACE_EVENT(sockmap_splice_copied,
 
 	TP_fast_assign(
 		__entry->skaddr = sk;
+		__entry->family = sk->sk_family;
 		__entry->sport = sk->sk_num;
 		__entry->dport = ntohs(sk->sk_dport);
 		__entry->bytes = bytes;
 		__entry->reason = reason;
 	),
 
-	TP_printk("sk=%p sport=%hu dport=%hu bytes=%u reason=%s",
-		  __entry->skaddr, __entry->sport, __entry->dport, __entry->bytes,
+	TP_printk("sk=%p family=%hu sport=%hu dport=%hu bytes=%u reason=%s",
+		  __entry->skaddr, __entry->family, __entry->sport,
+		  __entry->dport, __entry->bytes,
 		  __print_symbolic(__entry->reason,
 				   { STATS_COPIED_HEAD, "head" },
 				   { STATS_COPIED_PAGE, "page" },
 				   { STATS_COPIED_PARAM, "param" }))
 );
 
-/* A sockmap socket's call was left to the kernel's function. */
+/*
+ * A unix socket's reader found nothing in ingress_msg and called the kernel's
+ * own function, which gave bytes, 0 for the end of file, or an error.
+ */
 TRACE_EVENT(sockmap_splice_passed,
 
-	TP_PROTO(const struct sock *sk, int reason),
+	TP_PROTO(const struct sock *sk, ssize_t ret),
 
-	TP_ARGS(sk, reason),
+	TP_ARGS(sk, ret),
 
 	TP_STRUCT__entry(
 		__field(const void *, skaddr)
-		__field(__u16, sport)
-		__field(__u16, dport)
-		__field(int, reason)
+		__field(ssize_t, ret)
 	),
 
 	TP_fast_assign(
 		__entry->skaddr = sk;
-		__entry->sport = sk->sk_num;
-		__entry->dport = ntohs(sk->sk_dport);
-		__entry->reason = reason;
+		__entry->ret = ret;
 	),
 
-	TP_printk("sk=%p sport=%hu dport=%hu reason=%s",
-		  __entry->skaddr, __entry->sport, __entry->dport,
-		  __print_symbolic(__entry->reason, { STATS_PASSED_ULP, "ulp" }))
+	TP_printk("sk=%p ret=%zd", __entry->skaddr, __entry->ret)
 );
 
 /* A step of unloading is done. */

@@ -196,27 +196,28 @@ static void redirected_fin(const struct test *t)
  * read(2) is asked where the bytes are at stake. Where a blocked reader or an errno is, the
  * measure is splice on plain TCP, because stock recvmsg often answers EAGAIN there.
  */
-#define ENDS(text, ...) { .group = "eof", .name = text, .run = ends, .modes = ALL_MODES, \
+#define ENDS(text, in_modes, ...) { .group = "eof", .name = text, .run = ends, .modes = in_modes, \
 	.flags = ASK_READ, .arg = &(const struct ending){ __VA_ARGS__ } }
-#define ENDS_BLOCKED(text, ...) { .group = "eof", .name = text, .run = ends_blocked, \
-	.modes = ALL_MODES, .arg = &(const struct ending){ __VA_ARGS__ } }
+#define ENDS_BLOCKED(text, in_modes, ...) { .group = "eof", .name = text, .run = ends_blocked, \
+	.modes = in_modes, .arg = &(const struct ending){ __VA_ARGS__ } }
+#define ANY (ALL_MODES | AND_UNIX)
 #define EOF_CASE(fn, text, ...) { .group = "eof", .name = text, .run = fn, __VA_ARGS__ }
 
 static const struct behaviour behaviours[] = {
-	ENDS("fin", end_fin, 0, 0),
-	ENDS("data-fin", end_fin, BYTES, 0),
-	ENDS("byte-fin", end_fin, 1, 0),
-	ENDS_BLOCKED("fin-blocked", end_fin, 0, 0),
-	ENDS("close", end_close, 0, 0),
-	ENDS("data-close", end_close, BYTES, 0),
-	ENDS("shut-rd", end_shut_rd, 0, 0),
-	ENDS("data-shut-rd", end_shut_rd, 4000, 0),
-	ENDS_BLOCKED("shut-rd-blocked", end_shut_rd, 0, 0),
-	ENDS("reset", end_reset, 0, -ECONNRESET),
-	ENDS("data-reset", end_reset, 4000, -ECONNRESET),
-	ENDS_BLOCKED("reset-blocked", end_reset, 0, -ECONNRESET),
-	EOF_CASE(bytewise, "bytewise", .modes = ALL_MODES, .flags = ASK_READ),
-	EOF_CASE(half_closed, "half-closed", .modes = ALL_MODES & ~BIT(MODE_SKB_REDIRECT),
+	ENDS("fin", ANY, end_fin, 0, 0),
+	ENDS("data-fin", ANY, end_fin, BYTES, 0),
+	ENDS("byte-fin", ANY, end_fin, 1, 0),
+	ENDS_BLOCKED("fin-blocked", ANY, end_fin, 0, 0),
+	ENDS("close", ANY, end_close, 0, 0),
+	ENDS("data-close", ANY, end_close, BYTES, 0),
+	ENDS("shut-rd", ANY, end_shut_rd, 0, 0),
+	ENDS("data-shut-rd", ANY, end_shut_rd, 4000, 0),
+	ENDS_BLOCKED("shut-rd-blocked", ANY, end_shut_rd, 0, 0),
+	ENDS("reset", ALL_MODES, end_reset, 0, -ECONNRESET),
+	ENDS("data-reset", ALL_MODES, end_reset, 4000, -ECONNRESET),
+	ENDS_BLOCKED("reset-blocked", ALL_MODES, end_reset, 0, -ECONNRESET),
+	EOF_CASE(bytewise, "bytewise", .modes = ANY, .flags = ASK_READ),
+	EOF_CASE(half_closed, "half-closed", .modes = (ALL_MODES & ~BIT(MODE_SKB_REDIRECT)) | AND_UNIX,
 		 .flags = ASK_READ),
 	EOF_CASE(disconnected, "disconnected", .modes = ALL_MODES),
 	EOF_CASE(redirected_fin, "redirected-fin", .modes = BIT(MODE_SKB_REDIRECT),

@@ -682,7 +682,7 @@ void run_episode(const struct test *t, uint64_t seed, struct diary *diary)
 	set_nonblock(f.l.rx);
 	set_nodelay(f.l.tx);
 	set_nodelay(f.l.peer);
-	f.spare = tcp_pair(t->family, &f.spare_peer);
+	f.spare = stream_pair(t->family, &f.spare_peer);
 	pipe_open(&f.p, 4096 << draw(&f.rng) % 7);
 	set_nonblock(f.p.wr);
 	ops = 10 + draw(&f.rng) % OPS_MAX;

@@ -43,7 +43,11 @@ static const struct suite *const suites[] = {
 	&alloc_suite, &neighbour_suite,
 };
 
-static const int families[] = { AF_INET, AF_INET6 };
+static const struct {
+	int number;
+	const char *name;
+} families[] = { { AF_INET, "v4" }, { AF_INET6, "v6" }, { AF_UNIX, "unix" } };
+#define NR_FAMILIES (sizeof(families) / sizeof(families[0]))
 
 static struct {
 	bool list, watch_log, times, read_only;
@@ -58,15 +62,27 @@ static const char *mode_name(int mode)
 	return mode == MODE_PLAIN ? "plain" : sockmap_mode_name(mode);
 }
 
-static void case_name(const struct test *t, char *name)
+static void case_name(const struct test *t, const char *family, char *name)
 {
 	const struct behaviour *b = t->b;
 
 	if (!b->modes)
 		snprintf(name, CASE_NAME, "%s/%s", b->group, b->name);
 	else
-		snprintf(name, CASE_NAME, "%s/%s/%s/%s", b->group, mode_name(t->mode),
-			 t->family == AF_INET ? "v4" : "v6", b->name);
+		snprintf(name, CASE_NAME, "%s/%s/%s/%s", b->group, mode_name(t->mode), family,
+			 b->name);
+}
+
+/* A behaviour that is about no mode runs once. */
+static bool has_variant(const struct behaviour *b, int mode, int family)
+{
+	if (!b->modes)
+		return mode == MODE_PLAIN && family == AF_INET;
+	if (!(b->modes & BIT(mode)))
+		return false;
+	if (family == AF_UNIX)
+		return b->modes & AND_UNIX && UNIX_MODES & BIT(mode) && !(b->flags & TCP_ONLY);
+	return family == AF_INET || !(b->flags & V4_ONLY);
 }
 
 /* A case that isn't for every run is wanted when its whole name is given, too. */
@@ -305,13 +321,11 @@ static void each_variant(const struct behaviour *b, void (*visit)(struct test *,
 	char name[CASE_NAME];
 
 	for (t.mode = 0; t.mode <= MODE_PLAIN; t.mode++) {
-		if (b->modes ? !(b->modes & BIT(t.mode)) : t.mode != MODE_PLAIN)
-			continue;
-		for (size_t i = 0; i < 2; i++) {
-			t.family = families[i];
-			if (i && (!b->modes || b->flags & V4_ONLY))
+		for (size_t i = 0; i < NR_FAMILIES; i++) {
+			t.family = families[i].number;
+			if (!has_variant(b, t.mode, t.family))
 				continue;
-			case_name(&t, name);
+			case_name(&t, families[i].name, name);
 			if (wanted(b, name))
 				visit(&t, name);
 		}

@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -399,57 +398,6 @@ static void ftrace_off_asleep(const struct test *t)
 	expect_served();
 }
 
-/* What a socket gives that was in the map before it got a ULP. */
-struct ulp_results {
-	ssize_t splice, read, splice_after, splice_at_end;
-};
-
-static void try_ulp(const struct test *t, struct ulp_results *got)
-{
-	struct reader by_splice, by_read;
-	struct link l;
-	char buf[BYTES];
-
-	link_open(&l, t);
-	set_nonblock(l.rx);
-	if (setsockopt(l.rx, SOL_TCP, TCP_ULP, "tls", sizeof("tls")))
-		skip("no tls on a socket that is in a map: %s", strerror(errno));
-	reader_open(&by_splice, t);
-	by_splice.flags = SPLICE_F_NONBLOCK;
-	reader_open(&by_read, t);
-	by_read.use_read = true;
-	send_pattern(l.tx, 0, BYTES, BYTES);
-	await_readable(l.rx);
-	got->splice = reader_take(&by_splice, l.rx, buf, sizeof(buf));
-	got->read = reader_take(&by_read, l.rx, buf, sizeof(buf));
-	got->splice_after = reader_take(&by_splice, l.rx, buf, sizeof(buf));
-	expect(!shutdown(l.peer, SHUT_WR), "shutdown: %s", strerror(errno));
-	await_readable(l.rx);
-	got->splice_at_end = reader_take(&by_splice, l.rx, buf, sizeof(buf));
-	reader_close(&by_splice);
-	reader_close(&by_read);
-	link_close(&l);
-}
-
-/* A ULP without keys in a map: not the module's, it behaves as on the stock kernel. */
-static void ulp_without_keys(const struct test *t)
-{
-	struct ulp_results stock, loaded;
-
-	ko_need();
-	ko_unload_in_time();
-	try_ulp(t, &stock);
-	expect_result(ko_load(""), 0, "load");
-	try_ulp(t, &loaded);
-	note("splice %s, read %s", result_name(stock.splice), result_name(stock.read));
-	expect_result(loaded.splice, stock.splice, "splice of bytes in the psock");
-	expect_result(loaded.read, stock.read, "read of bytes in the psock");
-	expect_result(loaded.splice_after, stock.splice_after, "splice when it is empty");
-	expect_result(loaded.splice_at_end, stock.splice_at_end, "splice after FIN");
-	expect_result(ko_counter("Served"), 0, "calls served by the module");
-	expect(ko_counter("PassedUlp") > 0, "no call was counted as passed on");
-}
-
 #define NEIGHBOUR(fn, text, ...) { .group = "module", .name = "neighbour-" text, .run = fn, \
 	.limit = 60, __VA_ARGS__ }
 
@@ -475,8 +423,6 @@ static const struct behaviour behaviours[] = {
 	NEIGHBOUR(other_first, "livepatch-other-first"),
 	NEIGHBOUR(other_second, "livepatch-other-second"),
 	NEIGHBOUR(ftrace_off_asleep, "ftrace-stays-on-asleep"),
-	NEIGHBOUR(ulp_without_keys, "ulp-without-keys", .flags = V4_ONLY,
-		  .modes = BIT(MODE_MSG_INGRESS) | BIT(MODE_SKB_PASS)),
 };
 
 const struct suite neighbour_suite = SUITE(behaviours);

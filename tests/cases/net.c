@@ -83,8 +83,20 @@ static int pair_of(int listener, int *connecting)
 	return fd;
 }
 
-int tcp_pair(int family, int *connecting)
+static int unix_pair(int *other)
 {
+	int ends[2];
+
+	expect(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), "socketpair: %s",
+	       strerror(errno));
+	*other = ends[1];
+	return ends[0];
+}
+
+int stream_pair(int family, int *connecting)
+{
+	if (family == AF_UNIX)
+		return unix_pair(connecting);
 	return pair_of(tcp_listen(family), connecting);
 }
 
@@ -129,10 +141,10 @@ static void connect_sockets(struct link *l, const struct test *t)
 	memset(l, 0, sizeof(*l));
 	l->t = t;
 	l->via = -1;
-	l->rx = tcp_pair(t->family, &l->peer);
+	l->rx = stream_pair(t->family, &l->peer);
 	l->tx = l->peer;
 	if (t->mode == MODE_SKB_REDIRECT)
-		l->via = tcp_pair(t->family, &l->tx);
+		l->via = stream_pair(t->family, &l->tx);
 	if (t->mode == MODE_SKB_REDIRECT && faults & REDIRECT_STALLS)
 		set_roomy_rcvbuf(l->rx);
 }
@@ -148,9 +160,14 @@ void link_connect(struct link *l, const struct test *t)
 /* In skb-redirect mode tx stays out: it is the client of a proxy, and not on this machine's map. */
 void link_insert(struct link *l)
 {
+	int err;
+
 	if (!l->map)
 		return;
-	expect_result(sockmap_insert(l->map, l->rx), 0, "insert of rx");
+	err = sockmap_insert(l->map, l->rx);
+	if (err == -EOPNOTSUPP && l->t->family == AF_UNIX)
+		skip("this kernel takes no unix stream sockets into a sockmap");
+	expect_result(err, 0, "insert of rx");
 	if (l->via < 0) {
 		expect_result(sockmap_insert(l->map, l->tx), 0, "insert of tx");
 		return;
@@ -268,8 +285,8 @@ void set_nodelay(int fd)
 {
 	int on = 1;
 
-	expect(!setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), "TCP_NODELAY: %s",
-	       strerror(errno));
+	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) && errno != EOPNOTSUPP)
+		fail("TCP_NODELAY: %s", strerror(errno));
 }
 
 void set_rcvtimeo(int fd, int ms)
@@ -343,7 +360,7 @@ void send_pattern(int fd, uint64_t offset, size_t size, size_t chunk)
 
 void send_apart(int fd, uint64_t offset, size_t size, size_t chunk)
 {
-	int other, sink = tcp_pair(AF_INET, &other);
+	int other, sink = stream_pair(AF_INET, &other);
 
 	set_nodelay(fd);
 	set_nodelay(other);

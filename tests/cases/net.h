@@ -39,8 +39,8 @@ void link_remove(struct link *l);
 void link_finish(struct link *l, size_t sent);
 void link_close(struct link *l);
 
-/* A connected pair of TCP sockets; returns the accepting end. */
-int tcp_pair(int family, int *connecting);
+/* A connected pair of TCP or unix sockets; returns the accepting end. */
+int stream_pair(int family, int *connecting);
 /* The same with MPTCP sockets; skips the case when the kernel has none. */
 int mptcp_pair(int family, int *connecting);
 int tcp_listen(int family);
@@ -50,7 +50,7 @@ int tcp_connect(int listener);		/* by the listener's protocol */
 void bare_sockmap_insert(int fd);
 
 void set_nonblock(int fd);
-void set_nodelay(int fd);
+void set_nodelay(int fd);	/* unix sockets don't delay */
 void set_rcvtimeo(int fd, int ms);
 void reset(int fd);			/* closes with RST */
 

@@ -79,7 +79,7 @@ static void expect_unaffected(const struct test *t, int tx, int rx, size_t size,
 
 static void plain_tcp(const struct test *t)
 {
-	int tx, rx = tcp_pair(t->family, &tx);
+	int tx, rx = stream_pair(t->family, &tx);
 
 	expect_unaffected(t, tx, rx, 300000, 10007);
 }
@@ -139,7 +139,7 @@ static void set_tls_key(int fd, int direction)
 
 static void ktls(const struct test *t)
 {
-	int tx, rx = tcp_pair(AF_INET, &tx);
+	int tx, rx = stream_pair(AF_INET, &tx);
 
 	if (setsockopt(tx, SOL_TCP, TCP_ULP, "tls", sizeof("tls")) ||
 	    setsockopt(rx, SOL_TCP, TCP_ULP, "tls", sizeof("tls")))
@@ -147,6 +147,45 @@ static void ktls(const struct test *t)
 	set_tls_key(tx, TLS_TX);
 	set_tls_key(rx, TLS_RX);
 	expect_unaffected(t, tx, rx, 100000, 10007);
+}
+
+/* A socket that gets a ULP when it is in a map already: without keys recvmsg() is sockmap's still. */
+static void open_with_ulp(struct link *l, const struct test *t)
+{
+	link_open(l, t);
+	if (setsockopt(l->rx, SOL_TCP, TCP_ULP, "tls", sizeof("tls")))
+		skip("no tls on a socket that is in a map: %s", strerror(errno));
+}
+
+static void ulp_stream(const struct test *t)
+{
+	const size_t size = 100000;
+	struct sender s;
+	struct reader r;
+	struct link l;
+	char buf[100];
+
+	open_with_ulp(&l, t);
+	set_nonblock(l.rx);
+	reader_open(&r, t);
+	sender_start(&s, l.tx, 0, size, 10007);
+	receive_all(&r, l.rx, 0, size, 4096);
+	sender_join(&s);
+	link_finish(&l, 0);
+	await_readable(l.rx);
+	expect_result(reader_take(&r, l.rx, buf, sizeof(buf)), 0, "the end");
+}
+
+static void ulp_waits(const struct test *t)
+{
+	struct call c;
+	struct link l;
+
+	open_with_ulp(&l, t);
+	call_start_asleep(&c, t, l.rx, 4000);
+	send_pattern(l.tx, 0, 1000, 1000);
+	expect_result(call_end(&c, "1000 bytes came"), 1000, "bytes");
+	pattern_check(c.buf, 0, 1000, "after the sleep");
 }
 
 static ssize_t sendfile_to(struct pipe *p, int fd, size_t len)
@@ -159,7 +198,7 @@ static ssize_t sendfile_to(struct pipe *p, int fd, size_t len)
 /* sendfile(2) to a pipe is a splice; kernels before 5.12 don't know it, whatever the socket. */
 static void need_sendfile(const struct test *t)
 {
-	int tx, rx = tcp_pair(t->family, &tx);
+	int tx, rx = stream_pair(t->family, &tx);
 	struct pipe p;
 
 	pipe_open(&p, 0);
@@ -234,6 +273,9 @@ static const struct behaviour behaviours[] = {
 	OTHER(udp, "udp", .flags = ASK_READ),
 	OTHER(unix_stream, "unix-stream", .flags = ASK_READ),
 	OTHER(ktls, "ktls", .flags = ASK_READ, .limit = 20),
+	OTHER(ulp_stream, "ulp-without-keys", .modes = ALL_MODES, .flags = ASK_READ | V4_ONLY),
+	OTHER(ulp_waits, "ulp-without-keys-waits", .modes = MSG_MODES | BIT(MODE_SKB_PASS),
+	      .flags = ASK_READ | V4_ONLY),
 	OTHER(urgent, "urgent", .modes = SKB_MODES | BIT(MODE_PLAIN), .flags = ASK_READ),
 	{ .group = "sendfile", .name = "data", .run = sendfile_data, .modes = ALL_MODES },
 };

@@ -314,7 +314,7 @@ static void two_asleep(const struct test *t)
 }
 
 #define SHARE_CASE(fn, text, ...) { .group = "share", .name = text, .run = fn, \
-	.modes = ALL_MODES, __VA_ARGS__ }
+	.modes = ALL_MODES | AND_UNIX, __VA_ARGS__ }
 
 static const struct behaviour behaviours[] = {
 	SHARE_CASE(several_alike, "several", .flags = ASK_READ),

@@ -83,7 +83,7 @@ static void forward(const struct test *t)
 	int end;
 
 	link_open(&l, t);
-	end = tcp_pair(t->family, &f.to);
+	end = stream_pair(t->family, &f.to);
 	set_nonblock(end);
 	reader_open(&f.r, t);
 	f.from = l.rx;
@@ -119,7 +119,7 @@ static void duplex(const struct test *t)
 #define K 1024
 #define M (1024 * 1024)
 /* bytes, sender's chunk, reader's chunk, pipe size (0: the default) */
-#define SHAPED(fn, text, ...) { .group = "stream", .name = text, .run = fn, .modes = ALL_MODES, \
+#define SHAPED(fn, text, ...) { .group = "stream", .name = text, .run = fn, .modes = ALL_MODES | AND_UNIX, \
 	.flags = ASK_READ, .limit = 20, .arg = &(const struct shape){ __VA_ARGS__ } }
 
 static const struct behaviour behaviours[] = {
@@ -141,7 +141,7 @@ static const struct behaviour behaviours[] = {
 	SHAPED(stream, "4M-by-1M-to-1M", 4 * M, M, M, 0),
 	SHAPED(forward, "forward-1M", M, 30011, 64 * K, 0),
 	{ .group = "stream", .name = "duplex-256k", .run = duplex,
-	  .modes = ALL_MODES & ~BIT(MODE_SKB_REDIRECT), .flags = ASK_READ,
+	  .modes = (ALL_MODES & ~BIT(MODE_SKB_REDIRECT)) | AND_UNIX, .flags = ASK_READ,
 	  .arg = &(const struct shape){ 256 * K, 10007, 4096, 0 } },
 };
 

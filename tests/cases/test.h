@@ -26,6 +26,9 @@
 #define SKB_MODES	(BIT(MODE_SKB_PASS) | BIT(MODE_SKB_PARSER) | BIT(MODE_SKB_REDIRECT))
 #define SOCKMAP_MODES	(MSG_MODES | SKB_MODES)
 #define ALL_MODES	(SOCKMAP_MODES | BIT(MODE_PLAIN))
+/* Beside modes: unix stream sockets too, in those of the modes that there are for them. */
+#define AND_UNIX	BIT(31)
+#define UNIX_MODES	(BIT(MODE_SKB_PASS) | BIT(MODE_PLAIN))
 
 #define EXIT_FAILED	1
 #define EXIT_SKIPPED	4
@@ -37,6 +40,7 @@ enum {
 	SOAK		= BIT(3),	/* takes long: runs only when it is asked for */
 	DEBUG_ONLY	= BIT(4),	/* needs what only the debug kernels have */
 	MIXES_MODES	= BIT(5),	/* uses all of them, though it isn't about one */
+	TCP_ONLY	= BIT(6),	/* unix sockets have no such thing, whatever the modes say */
 };
 
 struct test;

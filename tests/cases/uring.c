@@ -73,14 +73,15 @@ static void fin(const struct test *t)
 	pipe_expect(&s.p, 0, 1000, 4096);
 }
 
-#define URING(fn, text) { .group = "io_uring", .name = text, .run = fn, .modes = ALL_MODES, \
-	.flags = V4_ONLY }
+#define URING(fn, text, more) { .group = "io_uring", .name = text, .run = fn, \
+	.modes = ALL_MODES | AND_UNIX, .flags = V4_ONLY | (more) }
 
 static const struct behaviour behaviours[] = {
-	URING(data_there, "data"),
-	URING(waits, "waits"),
-	URING(nonblock, "nonblock"),
-	URING(fin, "fin"),
+	URING(data_there, "data", 0),
+	URING(waits, "waits", 0),
+	URING(nonblock, "nonblock", 0),
+	/* What is queued is lost there when the peer shuts down, for recv(2), too. */
+	URING(fin, "fin", TCP_ONLY),
 };
 
 const struct suite uring_suite = SUITE(behaviours);

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The reader of unix stream sockets: unix_stream_splice_read() for those that
+ * are in a sockmap.
+ *
+ * What unix_bpf_recvmsg() takes from ingress_msg, under u->iolock, this takes
+ * too.  Everything else, sk_receive_queue, the end of file and errors, is the
+ * kernel's own function's to answer, which is called for it and told not to
+ * sleep: the sleeping is done here, where an unload can end it.
+ *
+ * No reference on a psock survives the unlocking, and none is needed: a socket
+ * that leaves its map is left to the kernel's function with what it is asked.
+ */
+#include <linux/net.h>
+#include <linux/pipe_fs_i.h>
+#include <linux/sched/signal.h>
+#include <linux/splice.h>
+#include <linux/wait.h>
+#include <net/af_unix.h>
+#include <net/sock.h>
+
+#include "compat.h"
+#include "gift.h"
+#include "inflight.h"
+#include "ingress.h"
+#include "stats.h"
+#include "trace.h"
+#include "unix.h"
+
+/* Returns bytes spliced, 0 for none there, or an error. */
+static int splice_psock(struct sock *sk, struct pipe_inode_info *pipe,
+			size_t len)
+{
+	struct sk_psock *psock = sk_psock_get(sk);
+	struct unix_sock *u = unix_sk(sk);
+	size_t own;
+	int ret;
+
+	if (unlikely(!psock))
+		return 0;
+	mutex_lock(&u->iolock);
+	ret = ingress_splice(sk, psock, pipe, len, &own);
+	/* A message without bytes: recvmsg() doesn't get past it either. */
+	if (!ret && !sk_psock_queue_empty(psock))
+		ret = -EFAULT;
+	mutex_unlock(&u->iolock);
+	sk_psock_put(sk, psock);
+	return ret;
+}
+
+static const struct sk_buff *last_skb(struct sock *sk)
+{
+	const struct sk_buff *skb;
+
+	spin_lock(&sk->sk_receive_queue.lock);
+	skb = skb_peek_tail(&sk->sk_receive_queue);
+	spin_unlock(&sk->sk_receive_queue.lock);
+	return skb;
+}
+
+/* Urgent data may be left in the queue: something new is another last skb. */
+static bool may_be_readable(struct sock *sk, const struct sk_buff *last)
+{
+	return inflight_draining() || ingress_msg_queued(sk) ||
+	       READ_ONCE(sk->sk_err) ||
+	       READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN ||
+	       last_skb(sk) != last;
+}
+
+/* As unix_msg_wait_data(); 0 or what an interrupted system call returns. */
+static int wait_for_data(struct sock *sk, const struct sk_buff *last,
+			 long *timeo)
+{
+	struct inflight_wait wait;
+
+	stats_add(sk, STATS_WAITS, 1);
+	inflight_add_wait(sk, &wait);
+	sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
+	if (!may_be_readable(sk, last))
+		*timeo = wait_woken(&wait.sock, TASK_INTERRUPTIBLE, *timeo);
+	sk_clear_bit(SOCKWQ_ASYNC_WAITDATA, sk);
+	inflight_remove_wait(sk, &wait);
+	return signal_pending(current) ? sock_intr_errno(*timeo) : 0;
+}
+
+static ssize_t splice_some(struct socket *sock, loff_t *ppos,
+			   struct pipe_inode_info *pipe, size_t len,
+			   unsigned int flags, long timeo)
+{
+	struct sock *sk = sock->sk;
+	ssize_t ret;
+
+	for (;;) {
+		const struct sk_buff *last = last_skb(sk);
+
+		ret = splice_psock(sk, pipe, len);
+		if (ret)
+			return ret;
+		stats_add(sk, STATS_PASSED_UNIX, 1);
+		ret = READ_ONCE(sock->ops)->splice_read(sock, ppos, pipe, len,
+						flags | SPLICE_F_NONBLOCK);
+		trace_sockmap_splice_passed(sk, ret);
+		/* More may have come before what ended the stream. */
+		if (!ret && ingress_msg_queued(sk))
+			continue;
+		if (ret != -EAGAIN || !timeo || gift_pipe_full(pipe))
+			return ret;
+		if (inflight_draining()) {
+			stats_add(sk, STATS_RESTARTS, 1);
+			return inflight_restart();
+		}
+		ret = wait_for_data(sk, last, &timeo);
+		if (ret)
+			return ret;
+	}
+}
+
+/**
+ * unix_splice_read - splice from a unix stream socket in a sockmap to a pipe
+ * @sock:  the socket
+ * @ppos:  position, which a socket doesn't have
+ * @pipe:  the pipe, locked by the caller
+ * @len:   bytes wanted
+ * @flags: SPLICE_F_*; unlike with TCP, SPLICE_F_NONBLOCK speaks of the socket,
+ *	   too
+ *
+ * Stands in for unix_stream_splice_read(), whose contract it keeps.  Entered
+ * through the hook, which has counted the task; sleeps.
+ *
+ * Return: bytes spliced; 0 at the end of file; -EAGAIN, -ESPIPE, -ENOMEM, the
+ * socket's error, or what an interrupted system call returns.
+ */
+ssize_t unix_splice_read(struct socket *sock, loff_t *ppos,
+			 struct pipe_inode_info *pipe, size_t len,
+			 unsigned int flags)
+{
+	bool block = !(flags & SPLICE_F_NONBLOCK ||
+		       sock->file->f_flags & O_NONBLOCK);
+	struct sock *sk = sock->sk;
+	ssize_t ret = -ESPIPE;
+
+	len = min_t(size_t, len, INT_MAX);
+	if (likely(!*ppos))
+		ret = splice_some(sock, ppos, pipe, len, flags,
+				  sock_rcvtimeo(sk, !block));
+	if (ret > 0)
+		stats_add(sk, STATS_SERVED, 1);
+	trace_sockmap_splice_served(sk, len, ret);
+
+	inflight_leave();
+	return ret;
+}
