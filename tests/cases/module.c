@@ -6,9 +6,12 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -156,6 +159,7 @@ static void copies(const struct test *t)
 
 #define KPROBE_ENABLE	TRACEFS "/events/kprobes/cases/enable"
 
+/* Of all that stands behind the key and isn't an error. */
 static long long sum_in_trace(const char *key)
 {
 	FILE *f = fopen(TRACE, "r");
@@ -166,7 +170,7 @@ static long long sum_in_trace(const char *key)
 	while (fgets(line, sizeof(line), f)) {
 		const char *at = strstr(line, key);
 
-		if (at)
+		if (at && at[strlen(key)] != '-')
 			sum += strtoll(at + strlen(key), NULL, 10);
 	}
 	fclose(f);
@@ -279,6 +283,60 @@ static void kprobed(const struct test *t)
 	write_file(KPROBE, O_APPEND, "-:cases");
 }
 
+#define EVENTS_ENABLE	TRACEFS "/events/sockmap_splice/enable"
+
+static void tracepoints(const struct test *t)
+{
+	long long served, copied;
+
+	ko_need();
+	if (write_file(TRACE, O_TRUNC, ""))
+		skip("no trace in " TRACEFS);
+	expect_result(write_file(EVENTS_ENABLE, 0, "1"), 0, "tracepoints on");
+	expect_result(ko_set_parameter("copy", "1"), 0, "copy=1");
+	stream(t, STREAM);
+	expect_result(ko_set_parameter("copy", "0"), 0, "copy=0");
+	expect_result(write_file(EVENTS_ENABLE, 0, "0"), 0, "tracepoints off");
+	served = sum_in_trace("ret=");
+	copied = sum_in_trace("bytes=");
+	expect_result(served, STREAM, "bytes that calls returned, in the trace");
+	expect_result(copied, STREAM, "bytes copied, in the trace");
+	/* Nobody's trace may keep the module from going. */
+	ko_unload_in_time();
+}
+
+static void lo_up(void)
+{
+	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	expect(!ioctl(fd, SIOCSIFFLAGS, &lo), "lo up: %s", strerror(errno));
+	close(fd);
+}
+
+/* Each network namespace has counters of its own. */
+static void namespaces(const struct test *t)
+{
+	int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	long long before;
+
+	ko_need();
+	stream(t, STREAM);
+	before = ko_counter("*");
+	expect(before > 0, "nothing was counted");
+	expect(!unshare(CLONE_NEWNET), "unshare: %s", strerror(errno));
+	expect_result(ko_counter("*"), 0, "counters of a new namespace");
+	lo_up();
+	stream(t, STREAM);
+	expect_result(ko_counter("GiftedBytes") + ko_counter("Copied*"), STREAM, "bytes there");
+	expect(!setns(home, CLONE_NEWNET), "setns: %s", strerror(errno));
+	expect_result(ko_counter("*"), before, "counters at home");
+	/* The namespace has gone, or goes while this unloads. */
+	ko_unload_in_time();
+	expect_result(ko_load(""), 0, "load");
+	expect_result(ko_counter("*"), 0, "counters after loading");
+}
+
 #define MODULE(fn, text, ...) { .group = "module", .name = text, .run = fn, .limit = 20, \
 	__VA_ARGS__ }
 
@@ -298,6 +356,9 @@ static const struct behaviour behaviours[] = {
 	MODULE(traced, "graph-tracer", .arg = &(const struct tracing){
 		TRACEFS "/current_tracer", "function_graph", TRACEFS "/current_tracer", "nop" }),
 	MODULE(kprobed, "kprobe"),
+	MODULE(tracepoints, "tracepoints", .modes = BIT(MODE_MSG_INGRESS) | BIT(MODE_SKB_PASS),
+	       .flags = V4_ONLY),
+	MODULE(namespaces, "namespaces", .modes = BIT(MODE_MSG_INGRESS), .flags = V4_ONLY),
 };
 
 const struct suite module_suite = SUITE(behaviours);
