@@ -25,27 +25,27 @@
  * of 6.2 and saves arguments anyway (WITH_ARGS; arm64 then has no full set).
  */
 #ifdef HAVE_FTRACE_REGS
-typedef struct ftrace_regs hook_regs_t;
+#define hook_regs ftrace_regs
 #else
-typedef struct pt_regs hook_regs_t;
+#define hook_regs pt_regs
 #endif
 
 #if defined(CONFIG_DYNAMIC_FTRACE_WITH_ARGS) && defined(HAVE_FTRACE_ARGUMENT)
 #define HOOK_OPS_FLAGS	FTRACE_OPS_FL_IPMODIFY
 
-static __always_inline unsigned long hook_first_argument(hook_regs_t *regs)
+static __always_inline unsigned long hook_first_argument(struct hook_regs *regs)
 {
 	return ftrace_regs_get_argument(regs, 0);
 }
 
-static __always_inline void hook_jump(hook_regs_t *regs, void *target)
+static __always_inline void hook_jump(struct hook_regs *regs, void *target)
 {
 	ftrace_regs_set_instruction_pointer(regs, (unsigned long)target);
 }
 #elif defined(CONFIG_DYNAMIC_FTRACE_WITH_REGS)
 #define HOOK_OPS_FLAGS	(FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_SAVE_REGS)
 
-static __always_inline struct pt_regs *hook_pt_regs(hook_regs_t *regs)
+static __always_inline struct pt_regs *hook_pt_regs(struct hook_regs *regs)
 {
 #ifdef HAVE_FTRACE_REGS
 	return ftrace_get_regs(regs);
@@ -54,12 +54,12 @@ static __always_inline struct pt_regs *hook_pt_regs(hook_regs_t *regs)
 #endif
 }
 
-static __always_inline unsigned long hook_first_argument(hook_regs_t *regs)
+static __always_inline unsigned long hook_first_argument(struct hook_regs *regs)
 {
 	return regs_get_kernel_argument(hook_pt_regs(regs), 0);
 }
 
-static __always_inline void hook_jump(hook_regs_t *regs, void *target)
+static __always_inline void hook_jump(struct hook_regs *regs, void *target)
 {
 	instruction_pointer_set(hook_pt_regs(regs), (unsigned long)target);
 }

@@ -37,7 +37,7 @@
 static void notrace hook_tcp_splice_read(unsigned long ip,
 					 unsigned long parent_ip,
 					 struct ftrace_ops *ops,
-					 hook_regs_t *regs)
+					 struct hook_regs *regs)
 {
 	struct socket *sock = (struct socket *)hook_first_argument(regs);
 
@@ -54,7 +54,7 @@ static void notrace hook_tcp_splice_read(unsigned long ip,
 static void notrace hook_unix_stream_splice_read(unsigned long ip,
 						 unsigned long parent_ip,
 						 struct ftrace_ops *ops,
-						 hook_regs_t *regs)
+						 struct hook_regs *regs)
 {
 	struct socket *sock = (struct socket *)hook_first_argument(regs);
 

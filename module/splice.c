@@ -236,8 +236,10 @@ static int splice_next_skb(struct sock *sk, struct splice_state *ss)
  */
 static void offer_to_program(struct sock *sk)
 {
+	void (*data_ready)(struct sock *sk) = READ_ONCE(sk->sk_data_ready);
+
 	if (unlikely(!skb_queue_empty(&sk->sk_receive_queue)))
-		READ_ONCE(sk->sk_data_ready)(sk);
+		data_ready(sk);
 }
 
 /* Returns bytes spliced, 0 for none there, or an error; the socket is locked. */
@@ -377,12 +379,10 @@ static int nothing_there(struct sock *sk, long *timeo)
 		return inflight_restart();
 	}
 
-	if (due)
-		ret = wait_for_verdict(sk, timeo);
-	else if (!skb_queue_empty(&sk->sk_receive_queue))
-		return 0;	/* urgent data: don't loop */
-	else
-		ret = wait_for_data(sk, timeo);
+	/* Urgent data: don't loop. */
+	if (!due && !skb_queue_empty(&sk->sk_receive_queue))
+		return 0;
+	ret = due ? wait_for_verdict(sk, timeo) : wait_for_data(sk, timeo);
 
 	if (ret < 0)
 		return ret;
@@ -462,6 +462,7 @@ ssize_t sockmap_splice_read(struct socket *sock, loff_t *ppos,
 		.len = min_t(size_t, len, INT_MAX),
 		.flags = flags,
 	};
+	bool nonblock = sock->file->f_flags & O_NONBLOCK;
 	struct sock *sk = sock->sk;
 	ssize_t ret;
 
@@ -471,8 +472,7 @@ ssize_t sockmap_splice_read(struct socket *sock, loff_t *ppos,
 		ret = -ESPIPE;
 	} else {
 		lock_sock(sk);
-		ret = splice_locked(sk, &ss, sock_rcvtimeo(sk,
-					sock->file->f_flags & O_NONBLOCK));
+		ret = splice_locked(sk, &ss, sock_rcvtimeo(sk, nonblock));
 		release_sock(sk);
 	}
 	if (ret > 0)

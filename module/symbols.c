@@ -23,18 +23,16 @@
 #include "compat.h"
 #include "symbols.h"
 
-typedef typeof(((struct proto *)NULL)->recvmsg) recvmsg_t;
-
 /* The ftrace site of a function is behind at most ENDBR, or BTI and a NOP. */
 #define FTRACE_SITE_MAX 16
 
 static unsigned long tcp_splice_read_address __ro_after_init;
 /* 0 on kernels that take no unix stream sockets into a sockmap. */
 static unsigned long unix_splice_read_address __ro_after_init;
-static recvmsg_t recvmsg_unix __ro_after_init;
-static recvmsg_t recvmsg_base __ro_after_init;
-/* NULL on old kernels, which have one recvmsg for all tcp_bpf_prots. */
-static recvmsg_t recvmsg_verdict __ro_after_init;
+static unsigned long recvmsg_unix __ro_after_init;
+static unsigned long recvmsg_base __ro_after_init;
+/* 0 on old kernels, which have one recvmsg for all tcp_bpf_prots. */
+static unsigned long recvmsg_verdict __ro_after_init;
 
 DEFINE_STATIC_CALL_NULL(rcv_space_adjust, tcp_rcv_space_adjust);
 DEFINE_STATIC_CALL_NULL(cleanup_rbuf, __tcp_cleanup_rbuf);
@@ -102,18 +100,15 @@ static int __init want_symbol(const char *name, unsigned long *addr)
 /* Sockmap takes unix stream sockets since 5.15. */
 static int __init resolve_unix(void)
 {
-	unsigned long recvmsg;
-	int ret;
+	int ret = want_symbol("unix_bpf_recvmsg", &recvmsg_unix);
 
-	ret = want_symbol("unix_bpf_recvmsg", &recvmsg);
-	if (ret || !recvmsg)
+	if (ret || !recvmsg_unix)
 		return ret;
 	ret = want_symbol("unix_stream_splice_read", &unix_splice_read_address);
 	if (ret)
 		return ret;
 	if (!unix_splice_read_address)
 		pr_warn("unix sockets aren't served: this kernel has no usable symbol unix_stream_splice_read\n");
-	recvmsg_unix = (recvmsg_t)recvmsg;
 	return 0;
 }
 
@@ -128,10 +123,8 @@ static int __init resolve_called(void)
 	if (ret)
 		return ret;
 
-	static_call_update(rcv_space_adjust,
-			   (typeof(&tcp_rcv_space_adjust))adjust);
-	static_call_update(cleanup_rbuf,
-			   (typeof(&__tcp_cleanup_rbuf))cleanup);
+	static_call_update(rcv_space_adjust, (void *)adjust);
+	static_call_update(cleanup_rbuf, (void *)cleanup);
 	return 0;
 }
 
@@ -180,7 +173,6 @@ static int __init kernel_splices(void)
  */
 int __init symbols_resolve(void)
 {
-	unsigned long addr;
 	int ret;
 
 	ret = kernel_splices();
@@ -196,19 +188,20 @@ int __init symbols_resolve(void)
 
 	ret = need_symbol("tcp_splice_read", &tcp_splice_read_address);
 	if (!ret)
-		ret = need_symbol("tcp_bpf_recvmsg", &addr);
-	if (ret)
-		return ret;
-	recvmsg_base = (recvmsg_t)addr;
-
-	ret = want_symbol("tcp_bpf_recvmsg_parser", &addr);
+		ret = need_symbol("tcp_bpf_recvmsg", &recvmsg_base);
+	if (!ret)
+		ret = want_symbol("tcp_bpf_recvmsg_parser", &recvmsg_verdict);
 	if (!ret)
 		ret = resolve_unix();
 	if (ret)
 		return ret;
-	recvmsg_verdict = (recvmsg_t)addr;
 
 	return READER_MOVES_COPIED_SEQ ? resolve_called() : 0;
+}
+
+static __always_inline unsigned long recvmsg_of(const struct sock *sk)
+{
+	return (unsigned long)READ_ONCE(sk->sk_prot)->recvmsg;
 }
 
 /**
@@ -247,7 +240,7 @@ bool notrace symbols_is_unix_stream_splice_read(unsigned long ip)
  */
 bool notrace symbols_unix_sk_in_sockmap(const struct sock *sk)
 {
-	return READ_ONCE(sk->sk_prot)->recvmsg == recvmsg_unix;
+	return recvmsg_of(sk) == recvmsg_unix;
 }
 
 /**
@@ -258,9 +251,7 @@ bool notrace symbols_unix_sk_in_sockmap(const struct sock *sk)
  */
 bool notrace symbols_sk_in_sockmap(const struct sock *sk)
 {
-	const struct proto *prot = READ_ONCE(sk->sk_prot);
-
-	return prot->recvmsg == recvmsg_base || symbols_sk_has_verdict(sk);
+	return recvmsg_of(sk) == recvmsg_base || symbols_sk_has_verdict(sk);
 }
 
 /**
@@ -273,9 +264,7 @@ bool notrace symbols_sk_in_sockmap(const struct sock *sk)
  */
 bool notrace symbols_sk_has_verdict(const struct sock *sk)
 {
-	const struct proto *prot = READ_ONCE(sk->sk_prot);
-
-	return recvmsg_verdict && prot->recvmsg == recvmsg_verdict;
+	return recvmsg_verdict && recvmsg_of(sk) == recvmsg_verdict;
 }
 
 /**

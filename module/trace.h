@@ -58,10 +58,9 @@ TRACE_EVENT(sockmap_splice_served,
 		__entry->ret = ret;
 	),
 
-	TP_printk("sk=%p family=%hu sport=%hu dport=%hu len=%zu ret=%zd",
+	TP_printk("sk=%p family=%u sport=%u dport=%u len=%zu ret=%zd",
 		  __entry->skaddr, __entry->family, __entry->sport,
-		  __entry->dport, __entry->len,
-		  __entry->ret)
+		  __entry->dport, __entry->len, __entry->ret)
 );
 
 /* Bytes were copied into the pipe, and why their page wasn't shared. */
@@ -89,7 +88,7 @@ TRACE_EVENT(sockmap_splice_copied,
 		__entry->reason = reason;
 	),
 
-	TP_printk("sk=%p family=%hu sport=%hu dport=%hu bytes=%u reason=%s",
+	TP_printk("sk=%p family=%u sport=%u dport=%u bytes=%u reason=%s",
 		  __entry->skaddr, __entry->family, __entry->sport,
 		  __entry->dport, __entry->bytes,
 		  __print_symbolic(__entry->reason,

@@ -90,6 +90,7 @@ static ssize_t splice_some(struct socket *sock, loff_t *ppos,
 	struct sock *sk = sock->sk;
 	ssize_t ret;
 
+	flags |= SPLICE_F_NONBLOCK;
 	for (;;) {
 		const struct sk_buff *last = last_skb(sk);
 
@@ -98,7 +99,7 @@ static ssize_t splice_some(struct socket *sock, loff_t *ppos,
 			return ret;
 		stats_add(sk, STATS_PASSED_UNIX, 1);
 		ret = READ_ONCE(sock->ops)->splice_read(sock, ppos, pipe, len,
-						flags | SPLICE_F_NONBLOCK);
+							flags);
 		trace_sockmap_splice_passed(sk, ret);
 		/* More may have come before what ended the stream. */
 		if (!ret && ingress_msg_queued(sk))
