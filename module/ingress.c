@@ -18,6 +18,12 @@
 #include "ingress.h"
 #include "stats.h"
 
+/*
+ * The bit of psock->state, far from the kernel's own, that says that a reader
+ * has seen sk_receive_queue empty since the socket came into the map.
+ */
+#define PSOCK_CAUGHT_UP	(BITS_PER_LONG - 1)
+
 /**
  * struct msg_walk - a walk over ingress_msg
  * @gift:  where the bytes go
@@ -157,6 +163,26 @@ int ingress_splice(struct sock *sk, struct sk_psock *psock,
 	stats_add(sk, STATS_PIPE_BUFFERS, walk.gift.count);
 	*own = walk.own;
 	return consumed ? consumed : -EFAULT;
+}
+
+/**
+ * ingress_caught_up - whether what came before the map has been read
+ * @sk:    the socket, locked as for ingress_splice()
+ * @psock: its psock, on which the caller has a reference
+ *
+ * Bytes that came before the socket was put into the map are in
+ * sk_receive_queue, ahead of everything in ingress_msg, and recvmsg() would give
+ * them out behind it.  Nothing tells how old bytes are; so until a reader has
+ * seen that queue empty they are taken for such.
+ */
+bool ingress_caught_up(struct sock *sk, struct sk_psock *psock)
+{
+	if (test_bit(PSOCK_CAUGHT_UP, &psock->state))
+		return true;
+	if (!skb_queue_empty(&sk->sk_receive_queue))
+		return false;
+	set_bit(PSOCK_CAUGHT_UP, &psock->state);
+	return true;
 }
 
 /**

@@ -29,12 +29,6 @@
 #include "symbols.h"
 #include "trace.h"
 
-/*
- * The bit of psock->state, far from the kernel's own, that says that a reader
- * has seen sk_receive_queue empty since the socket came into the map.
- */
-#define PSOCK_CAUGHT_UP	(BITS_PER_LONG - 1)
-
 /* How long to wait before bytes are offered to a verdict program again. */
 #define VERDICT_RETRY	(HZ / 20)
 
@@ -141,23 +135,18 @@ static int splice_receive_queue(struct sock *sk, struct splice_state *ss,
 }
 
 /*
- * Which queue is read first.  Bytes that came before the socket was put into
- * the map are in sk_receive_queue, ahead of everything in ingress_msg, and
- * recvmsg() would give them out behind it.  Nothing tells how old bytes are; so
- * until a reader has seen that queue empty they are taken for such, and what
- * comes there later is read in recvmsg()'s order: ingress_msg first.  Behind a
- * verdict program that order is always the right one.
+ * Which queue is read first: what came before the socket was put into the map,
+ * and then, in recvmsg()'s order, ingress_msg.  Behind a verdict program that
+ * order is always the right one.
  */
 static bool receive_queue_first(struct sock *sk, struct sk_psock *psock)
 {
-	if (skb_queue_empty(&sk->sk_receive_queue)) {
-		if (!test_bit(PSOCK_CAUGHT_UP, &psock->state))
-			set_bit(PSOCK_CAUGHT_UP, &psock->state);
+	bool caught_up = ingress_caught_up(sk, psock);
+
+	if (skb_queue_empty(&sk->sk_receive_queue))
 		return false;
-	}
 	return sk_psock_queue_empty(psock) ||
-	       !(test_bit(PSOCK_CAUGHT_UP, &psock->state) ||
-		 sk_psock_has_verdict(psock));
+	       !(caught_up || sk_psock_has_verdict(psock));
 }
 
 /*

@@ -5,6 +5,7 @@
  * cache line; summed when somebody reads them.  They begin at zero when the
  * module is loaded or the namespace is made.
  */
+#include <linux/module.h>
 #include <linux/proc_fs.h>
 #include <linux/seq_file.h>
 
@@ -13,7 +14,8 @@
 #define CREATE_TRACE_POINTS
 #include "trace.h"
 
-#define STATS_FILE "sockmap_splice_stat"
+/* No two modules have one name, whatever a copy of this one is called. */
+static char stats_file[MODULE_NAME_LEN + sizeof("_stat")];
 
 static const char *const stats_names[STATS_COUNTERS] = {
 	[STATS_SERVED]		= "SockmapSpliceServed",
@@ -53,7 +55,7 @@ static int __net_init stats_net_init(struct net *net)
 	sn->stats = alloc_percpu(struct stats);
 	if (!sn->stats)
 		return -ENOMEM;
-	if (!proc_create_net_single(STATS_FILE, 0444, net->proc_net, stats_show,
+	if (!proc_create_net_single(stats_file, 0444, net->proc_net, stats_show,
 				    NULL)) {
 		free_percpu(sn->stats);
 		return -ENOMEM;
@@ -65,7 +67,7 @@ static void __net_exit stats_net_exit(struct net *net)
 {
 	struct stats_net *sn = net_generic(net, stats_net_id);
 
-	remove_proc_entry(STATS_FILE, net->proc_net);
+	remove_proc_entry(stats_file, net->proc_net);
 	free_percpu(sn->stats);
 }
 
@@ -85,6 +87,7 @@ static struct pernet_operations stats_net_ops = {
  */
 int __init stats_init(void)
 {
+	snprintf(stats_file, sizeof(stats_file), "%s_stat", THIS_MODULE->name);
 	return register_pernet_subsys(&stats_net_ops);
 }
 

@@ -4,12 +4,17 @@
  * are in a sockmap.
  *
  * What unix_bpf_recvmsg() takes from ingress_msg, under u->iolock, this takes
- * too.  Everything else, sk_receive_queue, the end of file and errors, is the
- * kernel's own function's to answer, which is called for it and told not to
- * sleep: the sleeping is done here, where an unload can end it.
+ * too.  What is in sk_receive_queue, the end of file and errors are the kernel's
+ * own function's to answer, which is called for it and told not to sleep: the
+ * sleeping is done here, where an unload can end it.
+ *
+ * With a verdict program, bytes pass through sk_receive_queue on their way to
+ * ingress_msg.  Who takes them there, as recvmsg() does now and then, overtakes
+ * those that are further on their way.  So this leaves them alone, but for what
+ * came before the map.
  *
  * No reference on a psock survives the unlocking, and none is needed: a socket
- * that leaves its map is left to the kernel's function with what it is asked.
+ * that has left its map is left to the kernel's function.
  */
 #include <linux/net.h>
 #include <linux/pipe_fs_i.h>
@@ -27,15 +32,19 @@
 #include "trace.h"
 #include "unix.h"
 
-/* Returns bytes spliced, 0 for none there, or an error. */
+/*
+ * Returns bytes spliced, 0 for none there, or an error.  @judged is whether
+ * what is in sk_receive_queue is on its way to a verdict program.
+ */
 static int splice_psock(struct sock *sk, struct pipe_inode_info *pipe,
-			size_t len)
+			size_t len, bool *judged)
 {
 	struct sk_psock *psock = sk_psock_get(sk);
 	struct unix_sock *u = unix_sk(sk);
 	size_t own;
 	int ret;
 
+	*judged = false;
 	if (unlikely(!psock))
 		return 0;
 	mutex_lock(&u->iolock);
@@ -43,8 +52,31 @@ static int splice_psock(struct sock *sk, struct pipe_inode_info *pipe,
 	/* A message without bytes: recvmsg() doesn't get past it either. */
 	if (!ret && !sk_psock_queue_empty(psock))
 		ret = -EFAULT;
+	*judged = ingress_caught_up(sk, psock) && sk_psock_has_verdict(psock);
 	mutex_unlock(&u->iolock);
 	sk_psock_put(sk, psock);
+	return ret;
+}
+
+/* What unix_stream_read_generic() says when the queue is empty. */
+static int nothing_there(struct sock *sk)
+{
+	int err = sock_error(sk);
+
+	if (err)
+		return err;
+	return READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN ? 0 : -EAGAIN;
+}
+
+static ssize_t splice_receive_queue(struct socket *sock, loff_t *ppos,
+				    struct pipe_inode_info *pipe, size_t len,
+				    unsigned int flags)
+{
+	ssize_t ret;
+
+	ret = READ_ONCE(sock->ops)->splice_read(sock, ppos, pipe, len, flags);
+	stats_add(sock->sk, STATS_PASSED_UNIX, 1);
+	trace_sockmap_splice_passed(sock->sk, ret);
 	return ret;
 }
 
@@ -90,17 +122,18 @@ static ssize_t splice_some(struct socket *sock, loff_t *ppos,
 	struct sock *sk = sock->sk;
 	ssize_t ret;
 
-	flags |= SPLICE_F_NONBLOCK;
 	for (;;) {
 		const struct sk_buff *last = last_skb(sk);
+		bool judged;
 
-		ret = splice_psock(sk, pipe, len);
+		ret = splice_psock(sk, pipe, len, &judged);
 		if (ret)
 			return ret;
-		stats_add(sk, STATS_PASSED_UNIX, 1);
-		ret = READ_ONCE(sock->ops)->splice_read(sock, ppos, pipe, len,
-							flags);
-		trace_sockmap_splice_passed(sk, ret);
+		if (judged)
+			ret = nothing_there(sk);
+		else
+			ret = splice_receive_queue(sock, ppos, pipe, len,
+						   flags | SPLICE_F_NONBLOCK);
 		/* More may have come before what ended the stream. */
 		if (!ret && ingress_msg_queued(sk))
 			continue;
