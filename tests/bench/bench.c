@@ -178,7 +178,7 @@ static void sample(int path, const struct arm *arm, int module, size_t block, in
 
 	link_open(&s.l, &t);
 	if (arm->is_proxy)
-		s.sink = tcp_pair(AF_INET, &s.arm.out);
+		s.sink = stream_pair(AF_INET, &s.arm.out);
 	arm_open(&s.arm, s.l.rx, block);
 	stretch(&s, arm, options.checked, true);
 	before = read_counters();
