@@ -41,6 +41,7 @@ static int splice_psock(struct sock *sk, struct pipe_inode_info *pipe,
 {
 	struct sk_psock *psock = sk_psock_get(sk);
 	struct unix_sock *u = unix_sk(sk);
+	struct sk_msg *first;
 	size_t own;
 	int ret;
 
@@ -48,9 +49,10 @@ static int splice_psock(struct sock *sk, struct pipe_inode_info *pipe,
 	if (unlikely(!psock))
 		return 0;
 	mutex_lock(&u->iolock);
+	first = sk_psock_peek_msg(psock);
 	ret = ingress_splice(sk, psock, pipe, len, &own);
 	/* A message without bytes: recvmsg() doesn't get past it either. */
-	if (!ret && !sk_psock_queue_empty(psock))
+	if (!ret && first)
 		ret = -EFAULT;
 	*judged = ingress_caught_up(sk, psock) && sk_psock_has_verdict(psock);
 	mutex_unlock(&u->iolock);
