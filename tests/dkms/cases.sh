@@ -141,21 +141,36 @@ case_install_again() {
 
 # What this Debian's compiler made, in its own kernel.
 case_runs() {
-	local job=$WORK/job guest=$DIR/guest
+	local guest=$DIR/guest
 	expect_module "$RUNNING" "$VERSION"
-	mkdir -p "$job" "$guest"
-	cp "$DKMS_DIR/guest-job" "$job/job"
-	# shellcheck disable=SC2016 # expanded on the machine
-	on_machine sh -euc 'case $1 in *.xz) xz -dc "$1" ;; *) cat "$1" ;; esac' sh "$(modules_of "$RUNNING")" >"$job/$NAME.ko"
-	make_job_part "$job" "$WORK/job.cpio"
-	cat "$WORK"/{base,job}.cpio >"$guest/initrd"
+	mkdir -p "$guest"
+	make_initrd "$guest/initrd" guest-job
 	(guest_exec "$BUILD_ARCH" "$(vmlinuz_of "$RUNNING")" "$guest" "$GUEST_LIMIT" "") || echo "qemu ended with status $?"
 	rm "$guest/initrd"
+	judge_guest "$guest" "insmod, sockmap-check or rmmod failed"
+}
+
+# Packs a job with the module that dkms made for the running kernel, as it is and unsigned.
+make_initrd() {
+	local initrd=$1 script=$2 job=$WORK/job
+	discard "$job"
+	mkdir "$job"
+	cp "$DKMS_DIR/$script" "$job/job"
+	# shellcheck disable=SC2016 # expanded on the machine
+	on_machine sh -euc 'case $1 in *.xz) xz -dc "$1" ;; *) cat "$1" ;; esac' sh "$(modules_of "$RUNNING")" >"$job/$NAME.ko"
+	in_chroot strip --strip-debug -o "$job/unsigned.ko" "$job/$NAME.ko"
+	make_job_part "$job" "$WORK/job.cpio"
+	cat "$WORK"/{base,job}.cpio >"$initrd"
+}
+
+# Fails when the job in a guest did, and says why; what a failed job means is the last argument.
+judge_guest() {
+	local guest=$1 meaning=$2
 	job_output "$guest"
 	case $(job_status "$guest") in
 	0) ;;
 	'') last_words "$guest"; fail "the guest died" ;;
-	*) fail "insmod, sockmap-check or rmmod failed" ;;
+	*) fail "$meaning" ;;
 	esac
 	kernel_complaints "$guest" | { ! grep .; } || fail "the kernel complained"
 }

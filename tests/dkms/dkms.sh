@@ -11,13 +11,20 @@ shopt -s extglob
 DIAGNOSTICS=25
 
 # In the order of a machine's life.
-CASES=(
+INSTALL_CASES=(
 	without-root
 	without-dkms
 	missing-headers
 	install
 	install-again
 	runs
+)
+SIGNATURE_CASES=(
+	signed
+	key-unknown
+	key-enrolled
+)
+LATER_CASES=(
 	upgrade
 	uninstall
 	install-anew
@@ -36,7 +43,7 @@ PACKAGE_CASES=(
 # shellcheck source=/dev/null
 . "$(dirname "${BASH_SOURCE[0]}")/../vm/prepare.sh"
 DKMS_DIR=$TOP/tests/dkms
-for part in image cases package; do
+for part in image cases secure-boot package; do
 	# shellcheck source=/dev/null
 	. "$DKMS_DIR/$part.sh"
 done
@@ -116,6 +123,11 @@ mkdir -p "$WORK"
 prepare
 log "dkms on $SUITE: $RUNNING, $OTHER, later $LATER; logs in $DIR"
 new_view life
-# Their debhelper asks for a newer dkms than bullseye's.
-[ "$SUITE" = bullseye ] || CASES+=("${PACKAGE_CASES[@]}")
-for case in "${CASES[@]}"; do run_case "$case"; done
+# Its dkms doesn't sign, and the packages' debhelper asks for a newer one.
+if [ "$SUITE" = bullseye ]; then
+	SIGNATURE_CASES=(not-signed)
+	PACKAGE_CASES=()
+fi
+for case in "${INSTALL_CASES[@]}" "${SIGNATURE_CASES[@]}" "${LATER_CASES[@]}" "${PACKAGE_CASES[@]}"; do
+	run_case "$case"
+done

@@ -9,16 +9,16 @@
 
 CHROOT_SUITE=trixie
 CHROOT_PACKAGES=(bc bison bpftool build-essential busybox-static clang cpio debhelper dh-dkms flex
-	gcc gcc-aarch64-linux-gnu golang-go help2man kmod libbpf-dev{,:arm64} libc6-dev
-	libelf-dev{,:arm64} libssl-dev libzstd-dev{,:arm64} lintian make pahole patch perl python3
-	sparse xz-utils zlib1g-dev{,:arm64} zstd)
-# Packages of other architectures that can't be installed beside the chroot's own; they
-# are unpacked below /ARCHITECTURE.
-FOREIGN_PACKAGES=(busybox-static:arm64)
+	gcc gcc-aarch64-linux-gnu golang-go golang-k8s-api-dev golang-k8s-sigs-yaml-dev help2man
+	kmod libbpf-dev{,:arm64} libc6-dev libelf-dev{,:arm64} libssl-dev libzstd-dev{,:arm64} lintian make ovmf pahole patch perl python3
+	python3-virt-firmware sparse xz-utils zlib1g-dev{,:arm64} zstd)
+# Packages that can't be installed there, being another architecture's, or whose files are all that
+# is wanted of them, being boot loaders; they are unpacked below /ARCHITECTURE.
+UNPACKED_PACKAGES=(busybox-static:arm64 grub-efi-amd64-signed:amd64 shim-signed:amd64)
 
 chroot_path() {
 	local key
-	key=$(echo "$CHROOT_SUITE ${CHROOT_PACKAGES[*]} ${FOREIGN_PACKAGES[*]}" | sha256sum | cut -c 1-12)
+	key=$(echo "$CHROOT_SUITE ${CHROOT_PACKAGES[*]} ${UNPACKED_PACKAGES[*]}" | sha256sum | cut -c 1-12)
 	echo "$CACHE/chroot/$key"
 }
 
@@ -49,15 +49,15 @@ make_chroot() {
 	log "making the $CHROOT_SUITE build chroot (once, about a minute)"
 	staged=$(stage chroot)
 	bootstrap "$CHROOT_SUITE" "$staged" "${CHROOT_PACKAGES[@]}"
-	add_foreign_packages "$staged"
+	add_unpacked_packages "$staged"
 	finish "$staged" "$chroot"
 	remove_other_chroots "$chroot"
 }
 
-add_foreign_packages() {
+add_unpacked_packages() {
 	local chroot=$1 package debs deb
 	debs=$(stage debs)
-	for package in "${FOREIGN_PACKAGES[@]}"; do
+	for package in "${UNPACKED_PACKAGES[@]}"; do
 		(cd "$debs" && private_apt apt-get -qq download "$package/$CHROOT_SUITE") \
 			</dev/null >"$CACHE/download.log" 2>&1 || die "can't download $package, see $CACHE/download.log"
 	done

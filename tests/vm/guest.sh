@@ -11,6 +11,9 @@
 # serial port each, so that printk never tears a line of the results. On a busy host the timer
 # interrupt may be too late for the kernel's test whether it works (no_timer_check).
 
+# An oops ends the guest.
+DYING="oops=panic panic=-1"
+
 emulator_package() {
 	case $1 in
 	amd64) echo qemu-system-x86 ;;
@@ -41,14 +44,20 @@ machine_for() {
 guest_exec() {
 	local arch=$1 kernel=$2 dir=$3 limit=$4 parameters=$5
 	shift 5
+	machine_for "$arch" "$dir"
+	machine_exec "$dir" "$limit" -kernel "$kernel" -initrd "$dir/initrd" \
+		-append "$PORTS $DYING $parameters" "$@"
+}
+
+# Becomes the machine that machine_for has set.
+machine_exec() {
+	local dir=$1 limit=$2
+	shift 2
 	: >"$dir/console.log"
 	: >"$dir/result.log"
-	machine_for "$arch" "$dir"
 	exec setpriv --pdeathsig TERM timeout --kill-after=5 "$limit" \
 		"${MACHINE[@]}" -accel tcg,thread=single -smp 2 -m 2G \
-		-nodefaults -display none -no-reboot \
-		-kernel "$kernel" -initrd "$dir/initrd" \
-		-append "$PORTS oops=panic panic=-1 $parameters" "$@" \
+		-nodefaults -display none -no-reboot "$@" \
 		</dev/null >"$dir/qemu.log" 2>&1
 }
 
