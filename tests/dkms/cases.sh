@@ -145,22 +145,32 @@ case_runs() {
 	expect_module "$RUNNING" "$VERSION"
 	mkdir -p "$guest"
 	make_initrd "$guest/initrd" guest-job
-	(guest_exec "$BUILD_ARCH" "$(vmlinuz_of "$RUNNING")" "$guest" "$GUEST_LIMIT" "") || echo "qemu ended with status $?"
-	rm "$guest/initrd"
+	run_guest "$guest"
 	judge_guest "$guest" "insmod, sockmap-check or rmmod failed"
 }
 
-# Packs a job with the module that dkms made for the running kernel, as it is and unsigned.
+# Packs a job with the module that dkms made for the running kernel, as it is and unsigned, and
+# with more files.
 make_initrd() {
 	local initrd=$1 script=$2 job=$WORK/job
+	shift 2
 	discard "$job"
 	mkdir "$job"
 	cp "$DKMS_DIR/$script" "$job/job"
+	[ $# = 0 ] || cp "$@" "$job/"
 	# shellcheck disable=SC2016 # expanded on the machine
 	on_machine sh -euc 'case $1 in *.xz) xz -dc "$1" ;; *) cat "$1" ;; esac' sh "$(modules_of "$RUNNING")" >"$job/$NAME.ko"
 	in_chroot strip --strip-debug -o "$job/unsigned.ko" "$job/$NAME.ko"
 	make_job_part "$job" "$WORK/job.cpio"
 	cat "$WORK"/{base,job}.cpio >"$initrd"
+}
+
+# Boots the running kernel with DIR/initrd.
+run_guest() {
+	local guest=$1
+	(guest_exec "$BUILD_ARCH" "$(vmlinuz_of "$RUNNING")" "$guest" "$GUEST_LIMIT" "") ||
+		echo "qemu ended with status $?"
+	rm "$guest/initrd"
 }
 
 # Fails when the job in a guest did, and says why; what a failed job means is the last argument.
@@ -177,6 +187,39 @@ judge_guest() {
 
 vmlinuz_of() {
 	find "$MACHINE/boot/vmlinuz-$1" "$MACHINE/usr/lib/modules/$1/vmlinuz" 2>/dev/null | head -n 1
+}
+
+# Makes a view of a machine that can't build, with a file of this one's.
+new_node() {
+	local file=$1 built=$VIEW
+	new_view "$2"
+	mv "$built/upper$file" "$VIEW/upper$file"
+	apt_on_machine purge "linux-headers-$RUNNING"
+	on_machine sh -c 'rm /usr/bin/make /usr/bin/*gcc*'
+}
+
+# One machine builds, another installs what was built: with dkms, as the README says.
+case_prebuilt_tarball() {
+	local tarball=/home/sockmap_splice.tar.gz
+	expect_module "$RUNNING" "$VERSION"
+	on_machine dkms mktarball -m "$NAME" -v "$VERSION" -k "$RUNNING" --archive "$tarball"
+	new_node "$tarball" node-with-dkms
+	on_machine dkms ldtarball "$tarball"
+	on_machine dkms install -m "$NAME" -v "$VERSION" -k "$RUNNING"
+	expect_module "$RUNNING" "$VERSION"
+}
+
+# And without.
+case_prebuilt_file() {
+	local tar=/home/sockmap_splice.tar
+	expect_module "$RUNNING" "$VERSION"
+	# shellcheck disable=SC2016 # expanded on the machine
+	on_machine sh -euc 'tar -cf "$1" "$(modinfo -k "$2" -n sockmap_splice)"' sh "$tar" "$RUNNING"
+	new_node "$tar" node-without-dkms
+	apt_on_machine purge dkms
+	on_machine tar -C / -xf "$tar"
+	on_machine depmod "$RUNNING"
+	[ "$(on_machine modinfo -k "$RUNNING" -F version "$NAME")" = "$VERSION" ] || fail "modinfo doesn't find it"
 }
 
 # Every kernel that had the old version has the new one afterwards.

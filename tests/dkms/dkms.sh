@@ -25,6 +25,8 @@ SIGNATURE_CASES=(
 	key-enrolled
 )
 LATER_CASES=(
+	prebuilt-tarball
+	prebuilt-file
 	upgrade
 	uninstall
 	install-anew
