@@ -38,6 +38,7 @@ LATER_CASES=(
 PACKAGE_CASES=(
 	package-lintian
 	package-install
+	package-kubernetes
 	package-upgrade
 	package-purge
 )

@@ -44,6 +44,22 @@ case_package_upgrade() {
 	expect_upgraded
 }
 
+# The DaemonSet of the examples is one for Kubernetes, and its container does what it should.
+case_package_kubernetes() {
+	local guest=$DIR/guest-kubernetes tools=$WORK/tools examples
+	examples=$tools/usr/share/doc/sockmap-splice-tools/examples
+	VIEW=$WORK/package
+	dpkg-deb -x "$WORK/packages/$VERSION/sockmap-splice-tools_${VERSION}_$BUILD_ARCH.deb" "$tools"
+	in_chroot env GO111MODULE=off GOPATH=/usr/share/gocode CGO_ENABLED=0 \
+		go build -o "$WORK/daemonset" "$DKMS_DIR/daemonset.go"
+	mkdir -p "$guest"
+	in_chroot "$WORK/daemonset" "$examples/kubernetes/daemonset.yaml" >"$WORK/script" ||
+		fail "it isn't a DaemonSet as Kubernetes wants it"
+	make_initrd "$guest/initrd" daemonset-job "$WORK/script"
+	run_guest "$guest"
+	judge_guest "$guest" "the module isn't loaded while the pod runs, and unloaded afterwards"
+}
+
 # What apt and dpkg keep of their work is theirs.
 case_package_purge() {
 	local left
