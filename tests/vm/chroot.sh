@@ -10,8 +10,8 @@
 CHROOT_SUITE=trixie
 CHROOT_PACKAGES=(bc bison bpftool build-essential busybox-static clang cpio debhelper dh-dkms flex
 	gcc gcc-aarch64-linux-gnu golang-go golang-k8s-api-dev golang-k8s-sigs-yaml-dev help2man
-	kmod libbpf-dev{,:arm64} libc6-dev libelf-dev{,:arm64} libssl-dev libzstd-dev{,:arm64} lintian make ovmf pahole patch perl python3
-	python3-virt-firmware sparse xz-utils zlib1g-dev{,:arm64} zstd)
+	kmod libbpf-dev{,:arm64} libc6-dev libelf-dev{,:arm64} libssl-dev libzstd-dev{,:arm64} lintian
+	make ovmf pahole patch perl python3 python3-virt-firmware sparse xz-utils zlib1g-dev{,:arm64} zstd)
 # Packages that can't be installed there, being another architecture's, or whose files are all that
 # is wanted of them, being boot loaders; they are unpacked below /ARCHITECTURE.
 UNPACKED_PACKAGES=(busybox-static:arm64 grub-efi-amd64-signed:amd64 shim-signed:amd64)
