@@ -78,11 +78,22 @@ static READERS void read_pipe(struct arm_state *a, int fd, size_t len)
 	}
 }
 
+/* A stock recvmsg() says EAGAIN now and then, on a socket that blocks. */
+static READERS ssize_t read_socket(struct arm_state *a)
+{
+	ssize_t n;
+
+	do {
+		a->calls++;
+		n = read(a->in, a->buf, a->block);
+	} while (n < 0 && errno == EAGAIN);
+	return n;
+}
+
 static READERS size_t take_read(struct arm_state *a, uint64_t offset, bool checked)
 {
-	size_t n = moved(read(a->in, a->buf, a->block), "read");
+	size_t n = moved(read_socket(a), "read");
 
-	a->calls++;
 	if (checked)
 		stream_check(a->buf, offset, n, "read");
 	return n;

@@ -132,6 +132,23 @@ case_install() {
 	expect_module "$OTHER" "$VERSION"
 }
 
+# What modinfo tells those who find the module on their machine.
+case_modinfo() {
+	local field parameter
+	for field in description author license version; do
+		[ -n "$(module_says "$field")" ] || fail "modinfo says no $field"
+	done
+	[ "$(module_says version)" = "$VERSION" ] || fail "modinfo says version $(module_says version)"
+	for parameter in $(module_says parmtype | sed 's/:.*//'); do
+		module_says parm | grep "^$parameter:[^ ]" || fail "modinfo doesn't explain $parameter"
+	done
+	module_says parm | grep '^copy:' || fail "modinfo says nothing of copy"
+}
+
+module_says() {
+	on_machine modinfo -k "$RUNNING" -F "$1" "$NAME"
+}
+
 case_install_again() {
 	expect_module "$OTHER" "$VERSION"
 	make_on_machine install "KVER=$RUNNING"

@@ -16,6 +16,7 @@ INSTALL_CASES=(
 	without-dkms
 	missing-headers
 	install
+	modinfo
 	install-again
 	runs
 )

@@ -21,9 +21,9 @@ mok_says() {
 case_signed() {
 	local signer key serial
 	expect_module "$RUNNING" "$VERSION"
-	signer=$(on_machine modinfo -k "$RUNNING" -F signer "$NAME")
+	signer=$(module_says signer)
 	[ -n "$signer" ] || fail "the module isn't signed"
-	key=$(on_machine modinfo -k "$RUNNING" -F sig_key "$NAME" | tr -d :)
+	key=$(module_says sig_key | tr -d :)
 	serial=$(mok_says -noout -serial | sed 's/^serial=//')
 	mok_says -noout -subject -nameopt multiline | grep -xE " *commonName *= $signer" ||
 		fail "the module is signed by $signer, which isn't the name in $MOK"
@@ -34,7 +34,7 @@ case_signed() {
 case_not_signed() {
 	local signer
 	expect_module "$RUNNING" "$VERSION"
-	signer=$(on_machine modinfo -k "$RUNNING" -F signer "$NAME")
+	signer=$(module_says signer)
 	[ -z "$signer" ] || fail "the module is signed by $signer"
 	! on_machine ls "$MOK" || fail "dkms has made a key"
 }
