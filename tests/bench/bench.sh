@@ -52,7 +52,11 @@ report() {
 		jq -r -L "$BENCH_DIR" -f "$BENCH_DIR/table.jq" "$BENCH_DIR/results.json"
 	} >"$RUN/table"
 	jq -r -L "$BENCH_DIR" -f "$BENCH_DIR/chart.jq" "$BENCH_DIR/results.json" >"$RUN/chart.tsv"
-	gnuplot -e "data='$RUN/chart.tsv'; out='$BENCH_DIR/chart.svg'" "$BENCH_DIR/chart.gp"
+	if [ -s "$RUN/chart.tsv" ]; then
+		gnuplot -e "data='$RUN/chart.tsv'; out='$BENCH_DIR/chart.svg'" "$BENCH_DIR/chart.gp"
+	else
+		log "no chart: it is drawn of the clock instructions"
+	fi
 	jq -r -L "$BENCH_DIR" -f "$BENCH_DIR/targets.jq" "$BENCH_DIR/results.json" >"$RUN/targets"
 	write_between "benchmark" "$RUN/table"
 	write_between "aims" "$RUN/targets"
