@@ -52,7 +52,7 @@ report() {
 		jq -r -L "$BENCH_DIR" -f "$BENCH_DIR/table.jq" "$BENCH_DIR/results.json"
 	} >"$RUN/table"
 	jq -r -L "$BENCH_DIR" -f "$BENCH_DIR/chart.jq" "$BENCH_DIR/results.json" >"$RUN/chart.tsv"
-	if [ -s "$RUN/chart.tsv" ]; then
+	if grep -q . "$RUN/chart.tsv"; then
 		gnuplot -e "data='$RUN/chart.tsv'; out='$BENCH_DIR/chart.svg'" "$BENCH_DIR/chart.gp"
 	else
 		log "no chart: it is drawn of the clock instructions"
