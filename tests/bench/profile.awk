@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# A kernel's profile as a table of the README: kinds of functions by path and arm, in µs per MiB.
-# What belongs to no kind is "the rest". The first kind that fits counts.
+# A kernel's profile as a table of the README: what the reading thread spends by path and arm, in µs
+# per MiB, and all others together. The first kind that fits a function counts; what belongs to none
+# is "the rest".
 
 BEGIN {
 	kinds = split("copying to user space,this module,sockmap (sk_msg and tcp_bpf)," \
@@ -30,31 +31,31 @@ function kind_of(name, module, i) {
 }
 
 {
-	column = $1 " " $2
-	if (!(column in seen)) {
-		seen[column] = ++columns
-		path[columns] = $1
-		arm[columns] = $2
+	key = $1 " " $2 " " $3
+	if (!(key in seen)) {
+		seen[key] = ++rows
+		path[rows] = $1
+		arm[rows] = $2
+		kib[rows] = $3 / 1024
 	}
-	k = kind_of($4, $5)
-	us[k, seen[column]] += $3
-	sum[seen[column]] += $3
+	row = seen[key]
+	us[row, kind_of($6, $7)] += $4
+	sum[row] += $4
+	others[row] += $5
 }
 
 END {
-	printf "\n**%s**, µs per MiB of the reading thread:\n\n| |", kernel
-	for (c = 1; c <= columns; c++)
-		printf " %s: %s |", path[c], arm[c]
-	printf "\n|---|"
-	for (c = 1; c <= columns; c++)
+	printf "\n<details><summary>%s</summary>\n\n| | KiB a call |", kernel
+	for (k = 1; k <= kinds; k++)
+		printf " %s |", kind[k]
+	printf " together | all other threads |\n|---|---|"
+	for (k = 1; k <= kinds + 2; k++)
 		printf "---|"
-	for (k = 1; k <= kinds; k++) {
-		printf "\n| %s |", kind[k]
-		for (c = 1; c <= columns; c++)
-			printf " %.0f |", us[k, c]
+	for (row = 1; row <= rows; row++) {
+		printf "\n| %s: %s | %d |", path[row], arm[row], kib[row]
+		for (k = 1; k <= kinds; k++)
+			printf " %.0f |", us[row, k]
+		printf " %.0f | %.0f |", sum[row], others[row]
 	}
-	printf "\n| together |"
-	for (c = 1; c <= columns; c++)
-		printf " %.0f |", sum[c]
-	print ""
+	print "\n\n</details>"
 }

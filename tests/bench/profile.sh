@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# make profile: where the instructions of the reading thread go, counted by a QEMU plugin. The
-# README gets them by kinds of functions; function by function they are in .cache/profile.
+# make profile: where the instructions go, counted by a QEMU plugin. The README gets those of the
+# reading thread by kinds of functions; function by function they are in .cache/profile.
 
 set -euo pipefail
 
@@ -37,10 +37,6 @@ watch() {
 	[ -n "$symbols" ] || die "$release has no symbol __switch_to_asm"
 	WATCHED=$symbols,$(in_chroot nm "$bench" | awk '
 		$3 ~ /^profile_(begin|end)$/ { printf "%s%s=%s", sep, substr($3, 9), $1; sep = "," }')
-	WATCHED+=,$(in_chroot readelf -SW "$bench" | sed 's/^ *\[ *[0-9]*\]//' | awk '
-		$1 == "text_of_readers" { print $3, $5 }' | {
-		read -r addr size && printf 'first=%x,last=%x' "0x$addr" "$((0x$addr + 0x$size))"
-	})
 }
 
 profile_guest() {
@@ -53,16 +49,18 @@ profile_guest() {
 
 # A count is put to the function whose address is the last before it.
 take_profile() {
-	local release=$1 dir=$RUN/$1 n=0 path arm
+	local release=$1 dir=$RUN/$1 n=0 path arm block
 	log "$release: a profile of each path and arm, some minutes"
 	watch "$release"
 	profile_guest "$release" "$dir" "timed=$TIMED_MIB" -plugin "$RUN/profile.so,out=$dir/count,$WATCHED"
 	job_output "$dir" | sed -n 's/^symbol //p' >"$dir/symbols"
-	job_output "$dir" | sed -n 's/^{"path":"\([^"]*\)","arm":"\([^"]*\)".*/\1 \2/p' | while read -r path arm; do
-		n=$((n + 1))
-		sort "$dir/symbols" - <<<"$(sed 's/ / # /' "$dir/count.$n")" |
-			awk -v path="$path" -v arm="$arm" -v mib="$TIMED_MIB" -f "$BENCH_DIR/functions.awk" | sort -k 3,3gr
-	done >"$FOUND/$release"
+	job_output "$dir" | sed -n 's/^{"path":"\([^"]*\)","arm":"\([^"]*\)".*"block":\([0-9]*\).*/\1 \2 \3/p' |
+		while read -r path arm block; do
+			n=$((n + 1))
+			sort "$dir/symbols" - <<<"$(sed 's/ / # /' "$dir/count.$n")" |
+				awk -v path="$path" -v arm="$arm" -v block="$block" -v mib="$TIMED_MIB" \
+					-f "$BENCH_DIR/functions.awk" | sort -k 4,4gr
+		done >"$FOUND/$release"
 	[ -s "$FOUND/$release" ] || die "no profile came out of the guest, see $dir"
 }
 
@@ -81,4 +79,4 @@ done >"$RUN/table"
 write_between profile "$RUN/table"
 cat "$RUN/table"
 forget_old_logs profile "$KEPT_RUNS"
-log "function by function: $FOUND (path, arm, µs per MiB, function, module)"
+log "function by function: $FOUND (path, arm, bytes a call, µs per MiB of the reading thread and of all others, function, module)"
