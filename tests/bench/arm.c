@@ -3,8 +3,9 @@
  * The arms: read(2); splice(2) to a pipe and then read(2), as the benchmark of the upstream series
  * does it; splice(2) to a pipe and on to /dev/null; and proxies, from socket to socket.
  *
- * Pipes have their default size. The stream repeats itself every PERIOD bytes, so that sending it
- * costs no more than handing over a buffer.
+ * A splice(2) moves no more bytes than the pipe has pages, so for calls of more than the default
+ * pipe's 64 KiB the pipe is as large as the call; Go's runtime does the same. The stream repeats
+ * itself every PERIOD bytes, so that sending it costs no more than handing over a buffer.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -18,9 +19,7 @@
 #include "arm.h"
 
 #define PERIOD		(1 << 20)
-
-/* Has a section of its own, by which profile.c tells the reading thread. */
-#define READERS	__attribute__((section("text_of_readers")))
+#define DEFAULT_PIPE	(64 << 10)
 
 static char *stream;
 
@@ -54,13 +53,13 @@ static size_t moved(ssize_t n, const char *what)
 	return n;
 }
 
-static READERS size_t to_pipe(struct arm_state *a)
+static size_t to_pipe(struct arm_state *a)
 {
 	a->calls++;
 	return moved(splice(a->in, NULL, a->pipe[1], NULL, a->block, 0), "splice from the socket");
 }
 
-static READERS void from_pipe(struct arm_state *a, int to, size_t len)
+static void from_pipe(struct arm_state *a, int to, size_t len)
 {
 	while (len) {
 		a->calls++;
@@ -68,7 +67,7 @@ static READERS void from_pipe(struct arm_state *a, int to, size_t len)
 	}
 }
 
-static READERS void read_pipe(struct arm_state *a, int fd, size_t len)
+static void read_pipe(struct arm_state *a, int fd, size_t len)
 {
 	size_t done = 0;
 
@@ -79,7 +78,7 @@ static READERS void read_pipe(struct arm_state *a, int fd, size_t len)
 }
 
 /* A stock recvmsg() says EAGAIN now and then, on a socket that blocks. */
-static READERS ssize_t read_socket(struct arm_state *a)
+static ssize_t read_socket(struct arm_state *a)
 {
 	ssize_t n;
 
@@ -90,7 +89,7 @@ static READERS ssize_t read_socket(struct arm_state *a)
 	return n;
 }
 
-static READERS size_t take_read(struct arm_state *a, uint64_t offset, bool checked)
+static size_t take_read(struct arm_state *a, uint64_t offset, bool checked)
 {
 	size_t n = moved(read_socket(a), "read");
 
@@ -99,7 +98,7 @@ static READERS size_t take_read(struct arm_state *a, uint64_t offset, bool check
 	return n;
 }
 
-static READERS size_t take_splice_read(struct arm_state *a, uint64_t offset, bool checked)
+static size_t take_splice_read(struct arm_state *a, uint64_t offset, bool checked)
 {
 	size_t n = to_pipe(a);
 
@@ -109,7 +108,7 @@ static READERS size_t take_splice_read(struct arm_state *a, uint64_t offset, boo
 	return n;
 }
 
-static READERS size_t take_splice_null(struct arm_state *a, uint64_t offset, bool checked)
+static size_t take_splice_null(struct arm_state *a, uint64_t offset, bool checked)
 {
 	size_t n = to_pipe(a), seen = 0;
 
@@ -125,7 +124,7 @@ static READERS size_t take_splice_null(struct arm_state *a, uint64_t offset, boo
 	return n;
 }
 
-static READERS size_t take_proxy_read(struct arm_state *a, uint64_t offset, bool checked)
+static size_t take_proxy_read(struct arm_state *a, uint64_t offset, bool checked)
 {
 	size_t n = take_read(a, offset, checked), written = 0;
 
@@ -137,7 +136,7 @@ static READERS size_t take_proxy_read(struct arm_state *a, uint64_t offset, bool
 }
 
 /* What comes out of it is checked at the sink. */
-static READERS size_t take_proxy_splice(struct arm_state *a, uint64_t offset, bool checked)
+static size_t take_proxy_splice(struct arm_state *a, uint64_t offset, bool checked)
 {
 	size_t n = to_pipe(a);
 
@@ -161,14 +160,23 @@ const struct arm arms[] = {
 	{ }
 };
 
+static void open_pipe(int pipe[2], size_t block)
+{
+	expect(!pipe2(pipe, O_CLOEXEC), "pipe: %s", strerror(errno));
+	if (block > DEFAULT_PIPE)
+		expect(fcntl(pipe[1], F_SETPIPE_SZ, block) >= 0, "F_SETPIPE_SZ: %s",
+		       strerror(errno));
+}
+
 void arm_open(struct arm_state *a, int in, size_t block)
 {
 	a->in = in;
 	a->block = block;
 	a->buf = malloc(block);
 	a->null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	expect(a->buf && a->null >= 0 && !pipe2(a->pipe, O_CLOEXEC) && !pipe2(a->copy, O_CLOEXEC),
-	       "can't prepare: %s", strerror(errno));
+	expect(a->buf && a->null >= 0, "can't prepare: %s", strerror(errno));
+	open_pipe(a->pipe, block);
+	open_pipe(a->copy, block);
 }
 
 void arm_close(struct arm_state *a)

@@ -35,15 +35,19 @@
 #define SEND_SIZE	(128 << 10)	/* as the kernel's bench_sockmap sends */
 #define MIB		(1 << 20)
 
-/* The names are bench_sockmap's. */
-static const struct {
+/*
+ * The names are bench_sockmap's. A map is for all samples: the kernel takes down one that is gone
+ * when it comes to that, in the time of another sample.
+ */
+static struct {
 	const char *name;
 	int mode;
+	struct sockmap *map;
 } paths[] = {
-	{ "plain", MODE_PLAIN },
-	{ "tx-msg-ingress", MODE_MSG_INGRESS },
-	{ "rx-verdict-ingress", MODE_SKB_REDIRECT },
-	{ "rx-verdict-pass", MODE_SKB_PASS },
+	{ "plain", MODE_PLAIN, NULL },
+	{ "tx-msg-ingress", MODE_MSG_INGRESS, NULL },
+	{ "rx-verdict-ingress", MODE_SKB_REDIRECT, NULL },
+	{ "rx-verdict-pass", MODE_SKB_PASS, NULL },
 };
 
 static const size_t blocks[] = { 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20 };
@@ -176,7 +180,9 @@ static void sample(int path, const struct arm *arm, int module, size_t block, in
 	struct stream s = {};
 	double cpu;
 
-	link_open(&s.l, &t);
+	if (t.mode != MODE_PLAIN && !paths[path].map)
+		paths[path].map = open_map(&t);
+	link_open_in(&s.l, &t, paths[path].map);
 	if (arm->is_proxy)
 		s.sink = stream_pair(AF_INET, &s.arm.out);
 	arm_open(&s.arm, s.l.rx, block);
