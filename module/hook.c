@@ -128,7 +128,8 @@ static int __init hook_one(struct hook *hook)
 	return ret;
 }
 
-/* Should ftrace have shut itself down after an error of its own, the callback
+/*
+ * Should ftrace have shut itself down after an error of its own, the callback
  * may still be called: then this doesn't return, which leaves a stuck rmmod and
  * a machine that works.
  */

@@ -76,7 +76,8 @@ void inflight_drain(void)
 	int cpu;
 
 	WRITE_ONCE(draining, true);
-	/* Pairs with the queueing in inflight_add_wait(): a reader either sees
+	/*
+	 * Pairs with the queueing in inflight_add_wait(): a reader either sees
 	 * draining when it looks before it sleeps, or is in a queue here.
 	 */
 	smp_mb();
@@ -87,7 +88,8 @@ void inflight_drain(void)
 	percpu_ref_kill(&inflight_ref);
 	wait_for_completion(&all_left);
 
-	/* They have left, but for their return instructions.  Without
+	/*
+	 * They have left, but for their return instructions.  Without
 	 * TASKS_RCU this is synchronize_rcu(), enough where the kernel isn't
 	 * preemptible.
 	 */

@@ -27,7 +27,7 @@ static const char *const stats_names[STATS_COUNTERS] = {
 	[STATS_PIPE_BUFFERS]	= "SockmapSplicePipeBuffers",
 	[STATS_WAITS]		= "SockmapSpliceWaits",
 	[STATS_RESTARTS]	= "SockmapSpliceRestarts",
-	[STATS_PASSED_UNIX]		= "SockmapSplicePassedUnix",
+	[STATS_PASSED_UNIX]	= "SockmapSplicePassedUnix",
 	[STATS_NO_MEMORY]	= "SockmapSpliceNoMemory",
 };
 
