@@ -13,6 +13,7 @@
 #include <bpf/bpf_endian.h>
 
 #ifdef __bpf__
+#define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
 #else
@@ -50,6 +51,14 @@ conn_inline void conn_key_normalise(struct conn_key *key)
 	key->family = AF_INET;
 	conn_ip_unmap(key->local_ip);
 	conn_ip_unmap(key->remote_ip);
+}
+
+conn_inline void conn_key_of_cookie(struct conn_key *key, __u64 cookie)
+{
+	*key = (struct conn_key){
+		.family = AF_UNIX,
+		.local_ip = { cookie >> 32, (__u32)cookie },
+	};
 }
 
 /* The name that the same connection has at its other end. */

@@ -217,12 +217,15 @@ static int read_end(const struct sockaddr_storage *addr, __u32 *port, __u32 ip[4
 	return -EAFNOSUPPORT;
 }
 
-/* Few unix sockets have names; no program asks for these. */
 static int read_cookie(int fd, struct conn_key *key)
 {
-	socklen_t len = sizeof(key->local_ip[0]) * 2;
+	__u64 cookie;
+	socklen_t len = sizeof(cookie);
 
-	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, key->local_ip, &len) ? -errno : 0;
+	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len))
+		return -errno;
+	conn_key_of_cookie(key, cookie);
+	return 0;
 }
 
 static int read_key(int fd, struct conn_key *key)
@@ -235,10 +238,10 @@ static int read_key(int fd, struct conn_key *key)
 	    getpeername(fd, (void *)&remote, &remote_len))
 		return -errno;
 
+	if (local.ss_family == AF_UNIX)
+		return read_cookie(fd, key);
 	memset(key, 0, sizeof(*key));
 	key->family = local.ss_family;
-	if (key->family == AF_UNIX)
-		return read_cookie(fd, key);
 	err = read_end(&local, &key->local_port, key->local_ip);
 	if (!err)
 		err = read_end(&remote, &key->remote_port, key->remote_ip);

@@ -55,7 +55,10 @@ int sockmap_replace(struct sockmap *map, int fd, int by_fd);
  */
 int sockmap_detach_programs(struct sockmap *map);
 int sockmap_attach_programs(struct sockmap *map);
-/* MODE_SKB_REDIRECT: what arrives at from_fd goes to the ingress of to_fd. Default: to its own. */
+/*
+ * MODE_SKB_REDIRECT: what arrives at from_fd goes to the ingress of to_fd. Default: to its own. A
+ * program sees a unix socket's bytes as their sender's, so there from_fd is the one that sends.
+ */
 int sockmap_route(struct sockmap *map, int from_fd, int to_fd);
 
 /* Puts the local connections that tasks of the cgroup (v2) make from now on into the map. */

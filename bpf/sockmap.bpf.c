@@ -128,7 +128,10 @@ int skb_redirect(struct __sk_buff *skb)
 {
 	struct conn_key key = {}, *target;
 
-	CONN_KEY(&key, skb);
+	if (LOAD(skb, family) == AF_UNIX)
+		conn_key_of_cookie(&key, bpf_get_socket_cookie(skb));
+	else
+		CONN_KEY(&key, skb);
 	target = bpf_map_lookup_elem(&routes, &key);
 	bpf_sk_redirect_hash(skb, &sockets, target ?: &key, BPF_F_INGRESS);
 	return SK_PASS;

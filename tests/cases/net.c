@@ -172,8 +172,22 @@ void link_insert(struct link *l)
 		expect_result(sockmap_insert(l->map, l->tx), 0, "insert of tx");
 		return;
 	}
-	expect_result(sockmap_route(l->map, l->via, l->rx), 0, "route");
+	expect_result(sockmap_route(l->map, l->t->family == AF_UNIX ? l->tx : l->via, l->rx), 0,
+		      "route");
 	expect_result(sockmap_insert(l->map, l->via), 0, "insert of via");
+}
+
+bool sockmap_takes_unix(void)
+{
+	struct sockmap *map = open_map(&(const struct test){ .mode = MODE_SKB_PASS });
+	int other, fd = unix_pair(&other);
+	int err = sockmap_insert(map, fd);
+
+	expect(!err || err == -EOPNOTSUPP, "insert of a unix socket: %s", strerror(-err));
+	close(other);
+	close(fd);
+	sockmap_close(map);
+	return !err;
 }
 
 void link_open(struct link *l, const struct test *t)

@@ -27,6 +27,9 @@ struct link {
 /* A map of the case's mode, with traffic in mind that keeps clear of the kernel's faults. */
 struct sockmap *open_map(const struct test *t);
 
+/* Kernels before 5.15 take no unix stream sockets into a sockmap. */
+bool sockmap_takes_unix(void);
+
 /* The connections and an empty map / all of them put into the map / both. */
 void link_connect(struct link *l, const struct test *t);
 void link_insert(struct link *l);

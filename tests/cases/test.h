@@ -28,7 +28,7 @@
 #define ALL_MODES	(SOCKMAP_MODES | BIT(MODE_PLAIN))
 /* Beside modes: unix stream sockets too, in those of the modes that there are for them. */
 #define AND_UNIX	BIT(31)
-#define UNIX_MODES	(BIT(MODE_SKB_PASS) | BIT(MODE_PLAIN))
+#define UNIX_MODES	(BIT(MODE_SKB_PASS) | BIT(MODE_SKB_REDIRECT) | BIT(MODE_PLAIN))
 
 #define EXIT_FAILED	1
 #define EXIT_SKIPPED	4
