@@ -3,13 +3,16 @@
  * Unloading under fire: the module is loaded and unloaded again and again while hundreds of
  * connections of all modes are in use.
  *
- * In each mode there are
+ * In each mode, and again over unix sockets, there are
  *  - streams whose reader polls: it finds nothing while the module is out;
  *  - streams whose reader blocks: without the module it may sleep beside queued bytes, so after
  *    each load all readers get a signal, which brings those who block back into the module;
  *  - streams read by a process that is killed, whatever it is doing, and followed by another one.
  *    Its pipe outlives it: what it took is there, the rest is in the socket;
  *  - idle connections with a reader asleep, some of which leave the map and return all the time.
+ *
+ * Over unix sockets behind a program that passes there are idle ones only: without the module
+ * splice(2) takes bytes there before the program has seen them, and they come out of order.
  *
  * Each unload has to end in time, and nobody may notice: a call ends with EINTR only for a signal
  * of ours. Every byte is checked. A stream has to go on, but for one whose bytes read(2) doesn't see
@@ -66,11 +69,27 @@ struct sleeper {
 	int awaited;
 };
 
+static const struct lane {
+	int mode, family;
+	bool is_idle;
+} lanes[] = {
+	{ MODE_MSG_INGRESS, AF_INET, false },
+	{ MODE_MSG_APPLY, AF_INET6, false },
+	{ MODE_SKB_PASS, AF_INET, false },
+	{ MODE_SKB_PARSER, AF_INET6, false },
+	{ MODE_SKB_REDIRECT, AF_INET, false },
+	{ MODE_SKB_REDIRECT, AF_UNIX, false },
+	{ MODE_SKB_PASS, AF_UNIX, true },
+};
+#define NR_LANES ((int)(sizeof(lanes) / sizeof(lanes[0])))
+#define NR_UNIX_LANES 2
+
 static struct fire {
-	struct sockmap *maps[NR_MODES];
-	struct stream polled[NR_MODES][POLLED], blocked[NR_MODES][BLOCKED];
-	struct stream killed[NR_MODES][KILLED];
-	struct sleeper idle[NR_MODES][IDLE];
+	int nr_lanes;
+	struct sockmap *maps[NR_LANES];
+	struct stream polled[NR_LANES][POLLED], blocked[NR_LANES][BLOCKED];
+	struct stream killed[NR_LANES][KILLED];
+	struct sleeper idle[NR_LANES][IDLE];
 	pthread_t sender, churn, killer;
 	atomic_bool stop, stop_killing;
 	atomic_int kills, moves, interrupted, signalled;
@@ -79,13 +98,15 @@ static struct fire {
 
 static void each_stream(void (*visit)(struct stream *s))
 {
-	for (int mode = 0; mode < NR_MODES; mode++) {
+	for (int lane = 0; lane < fire.nr_lanes; lane++) {
+		if (lanes[lane].is_idle)
+			continue;
 		for (int i = 0; i < POLLED; i++)
-			visit(&fire.polled[mode][i]);
+			visit(&fire.polled[lane][i]);
 		for (int i = 0; i < BLOCKED; i++)
-			visit(&fire.blocked[mode][i]);
+			visit(&fire.blocked[lane][i]);
 		for (int i = 0; i < KILLED; i++)
-			visit(&fire.killed[mode][i]);
+			visit(&fire.killed[lane][i]);
 	}
 }
 
@@ -139,9 +160,9 @@ static void *run_poller(void *arg)
 {
 	(void)arg;
 	for (;;) {
-		for (int mode = 0; mode < NR_MODES; mode++)
-			for (int i = 0; i < POLLED; i++)
-				poll_stream(&fire.polled[mode][i]);
+		for (int lane = 0; lane < fire.nr_lanes; lane++)
+			for (int i = 0; i < POLLED && !lanes[lane].is_idle; i++)
+				poll_stream(&fire.polled[lane][i]);
 		sleep_ms(1);
 	}
 	return NULL;
@@ -212,8 +233,11 @@ static void *run_killer(void *arg)
 {
 	(void)arg;
 	for (int i = 0; !fire.stop_killing; i++) {
-		struct stream *s = &fire.killed[i % NR_MODES][i / NR_MODES % KILLED];
+		int lane = i % fire.nr_lanes;
+		struct stream *s = &fire.killed[lane][i / fire.nr_lanes % KILLED];
 
+		if (lanes[lane].is_idle)
+			continue;
 		kill_child(s);
 		start_child(s);
 		fire.kills++;
@@ -226,7 +250,7 @@ static void *run_churn(void *arg)
 {
 	(void)arg;
 	while (!fire.stop) {
-		struct sleeper *s = &fire.idle[rand() % NR_MODES][rand() % CHURNED];
+		struct sleeper *s = &fire.idle[rand() % fire.nr_lanes][rand() % CHURNED];
 
 		link_remove(&s->l);
 		sleep_ms(2);
@@ -242,64 +266,79 @@ static void ignore(int sig)
 	(void)sig;
 }
 
-static void open_link(struct link *l, struct test *t, int mode)
+static void open_link(struct link *l, struct test *t, int lane)
 {
-	*t = (struct test){ .mode = mode, .family = mode % 2 ? AF_INET6 : AF_INET };
-	link_open_in(l, t, fire.maps[mode]);
+	*t = (struct test){ .mode = lanes[lane].mode, .family = lanes[lane].family };
+	link_open_in(l, t, fire.maps[lane]);
 }
 
-static void open_stream(struct stream *s, const char *kind, int mode)
+static void open_stream(struct stream *s, const char *kind, int lane)
 {
 	s->kind = kind;
-	open_link(&s->l, &s->t, mode);
+	open_link(&s->l, &s->t, lane);
 	reader_open(&s->r, &s->t);
 	set_nonblock(s->r.pipe[0]);
 }
 
-static void open_polled(int mode, bool use_read)
+static void open_polled(int lane, bool use_read)
 {
 	for (int i = 0; i < POLLED; i++) {
-		struct stream *s = &fire.polled[mode][i];
+		struct stream *s = &fire.polled[lane][i];
 
-		open_stream(s, "polled", mode);
+		open_stream(s, "polled", lane);
 		s->r.use_read = use_read;
 		set_nonblock(s->l.rx);
 	}
 }
 
-static void open_sleeper(struct sleeper *s, int mode)
-{
-	open_link(&s->l, &s->t, mode);
-	reader_open(&s->r, &s->t);
-	thread_start(&s->reader, run_sleeper, s);
-}
-
-static void open_map_of(int mode)
-{
-	fire.maps[mode] = open_map(&(const struct test){ .mode = mode });
-}
-
-static void open_mode(int mode)
+static void open_killed(int lane)
 {
 	pthread_t emptying;
 
-	open_map_of(mode);
-	open_polled(mode, false);
 	for (int i = 0; i < KILLED; i++) {
-		struct stream *s = &fire.killed[mode][i];
+		struct stream *s = &fire.killed[lane][i];
 
-		open_stream(s, "killed", mode);
+		open_stream(s, "killed", lane);
 		start_child(s);
 		thread_start(&emptying, run_pipe_reader, s);
 	}
-	for (int i = 0; i < BLOCKED; i++) {
-		struct stream *s = &fire.blocked[mode][i];
+}
 
-		open_stream(s, "blocked", mode);
+static void open_blocked(int lane)
+{
+	for (int i = 0; i < BLOCKED; i++) {
+		struct stream *s = &fire.blocked[lane][i];
+
+		open_stream(s, "blocked", lane);
 		thread_start(&s->reader, run_blocked, s);
 	}
-	for (int i = 0; i < IDLE; i++)
-		open_sleeper(&fire.idle[mode][i], mode);
+}
+
+static void open_sleepers(int lane)
+{
+	for (int i = 0; i < IDLE; i++) {
+		struct sleeper *s = &fire.idle[lane][i];
+
+		open_link(&s->l, &s->t, lane);
+		reader_open(&s->r, &s->t);
+		thread_start(&s->reader, run_sleeper, s);
+	}
+}
+
+static void open_map_of(int lane)
+{
+	fire.maps[lane] = open_map(&(const struct test){ .mode = lanes[lane].mode });
+}
+
+static void open_lane(int lane)
+{
+	open_map_of(lane);
+	if (!lanes[lane].is_idle) {
+		open_polled(lane, false);
+		open_killed(lane);
+		open_blocked(lane);
+	}
+	open_sleepers(lane);
 }
 
 /* One that is being killed at the moment has another one coming. */
@@ -315,9 +354,9 @@ static void signal_blocked(struct stream *s)
 
 static void each_sleeper(void (*visit)(struct sleeper *s))
 {
-	for (int mode = 0; mode < NR_MODES; mode++)
+	for (int lane = 0; lane < fire.nr_lanes; lane++)
 		for (int i = 0; i < IDLE; i++)
-			visit(&fire.idle[mode][i]);
+			visit(&fire.idle[lane][i]);
 }
 
 static void signal_sleeper(struct sleeper *s)
@@ -345,9 +384,9 @@ static int sleepers_interrupted(void)
 {
 	int sum = 0;
 
-	for (int mode = 0; mode < NR_MODES; mode++)
+	for (int lane = 0; lane < fire.nr_lanes; lane++)
 		for (int i = 0; i < IDLE; i++)
-			sum += fire.idle[mode][i].interrupted;
+			sum += fire.idle[lane][i].interrupted;
 	return sum;
 }
 
@@ -359,8 +398,9 @@ static void note_progress(struct stream *s)
 /* For one that doesn't go on: what read(2) doesn't see either, the kernel hasn't delivered. */
 static void blame_kernel(struct stream *s)
 {
-	expect(!has_bytes(s->l.rx), "%s, %s: a stream stands still, %zu of %zu bytes", s->kind,
-	       sockmap_mode_name(s->t.mode), (size_t)s->taken, (size_t)s->sent);
+	expect(!has_bytes(s->l.rx), "%s, %s%s: a stream stands still, %zu of %zu bytes", s->kind,
+	       sockmap_mode_name(s->t.mode), s->t.family == AF_UNIX ? " (unix)" : "",
+	       (size_t)s->taken, (size_t)s->sent);
 	s->stalled = true;
 }
 
@@ -450,11 +490,12 @@ static void by_read(void)
 {
 	pthread_t polling;
 
-	for (int mode = 0; mode < NR_MODES; mode++) {
-		open_map_of(mode);
-		open_polled(mode, true);
+	for (int lane = 0; lane < fire.nr_lanes; lane++) {
+		open_map_of(lane);
+		if (!lanes[lane].is_idle)
+			open_polled(lane, true);
 		for (int i = 0; i < CHURNED; i++)
-			open_link(&fire.idle[mode][i].l, &fire.idle[mode][i].t, mode);
+			open_link(&fire.idle[lane][i].l, &fire.idle[lane][i].t, lane);
 	}
 	thread_start(&polling, run_poller, NULL);
 	thread_start(&fire.sender, run_sender, NULL);
@@ -470,6 +511,7 @@ static void under_fire(const struct test *t)
 	int cycles = *(const int *)t->b->arg;
 
 	allow_descriptors();
+	fire.nr_lanes = sockmap_takes_unix() ? NR_LANES : NR_LANES - NR_UNIX_LANES;
 	if (t->use_read) {
 		by_read();
 		return;
@@ -477,8 +519,8 @@ static void under_fire(const struct test *t)
 	ko_need();
 	expect_result(ko_unload(), 0, "unload");
 	sigaction(SIGUSR1, &no_restart, NULL);
-	for (int mode = 0; mode < NR_MODES; mode++)
-		open_mode(mode);
+	for (int lane = 0; lane < fire.nr_lanes; lane++)
+		open_lane(lane);
 	thread_start(&polling, run_poller, NULL);
 	thread_start(&fire.sender, run_sender, NULL);
 	thread_start(&fire.churn, run_churn, NULL);
