@@ -364,7 +364,9 @@ static void churn_once(struct link *l, int fd, int (*change)(struct sockmap *, i
 /*
  * Into the map and out of it under traffic. What is in the psock when a socket leaves is lost,
  * to read(2) as well, so there is no stream to check: the kernel has to survive it, and to say
- * nothing.
+ * nothing. Behind a parser Linux 7.3 doesn't, without any module and by read(2) alone: it dies in
+ * tcp_collapse(), by BUG(), or where it takes strp_work from its queue. So that case runs only when
+ * it is asked for.
  */
 static void churned(const struct test *t)
 {
@@ -427,7 +429,10 @@ static const struct behaviour behaviours[] = {
 		 .flags = ASK_SPLATS),
 	MAP_CASE(reinserted, "reinserted", .modes = ALL_MODES, .flags = ASK_READ),
 	MAP_CASE(inserted_twice, "inserted-twice", .modes = SOCKMAP_MODES, .flags = ASK_READ),
-	MAP_CASE(churned, "churn", .modes = SOCKMAP_MODES, .flags = ASK_READ | V4_ONLY),
+	MAP_CASE(churned, "churn", .modes = SOCKMAP_MODES & ~BIT(MODE_SKB_PARSER),
+		 .flags = ASK_READ | V4_ONLY),
+	{ .group = "soak", .name = "churn", .run = churned, .modes = BIT(MODE_SKB_PARSER),
+	  .flags = ASK_READ | V4_ONLY | SOAK },
 	MAP_CASE(no_programs, "no-programs", .modes = PLAIN, .flags = ASK_READ),
 };
 
