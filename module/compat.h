@@ -33,9 +33,9 @@
 #if defined(CONFIG_DYNAMIC_FTRACE_WITH_ARGS) && defined(HAVE_FTRACE_ARGUMENT)
 #define HOOK_OPS_FLAGS	FTRACE_OPS_FL_IPMODIFY
 
-static __always_inline unsigned long hook_first_argument(struct hook_regs *regs)
+static __always_inline unsigned long hook_argument(struct hook_regs *regs, int n)
 {
-	return ftrace_regs_get_argument(regs, 0);
+	return ftrace_regs_get_argument(regs, n);
 }
 
 static __always_inline void hook_jump(struct hook_regs *regs, void *target)
@@ -54,9 +54,9 @@ static __always_inline struct pt_regs *hook_pt_regs(struct hook_regs *regs)
 #endif
 }
 
-static __always_inline unsigned long hook_first_argument(struct hook_regs *regs)
+static __always_inline unsigned long hook_argument(struct hook_regs *regs, int n)
 {
-	return regs_get_kernel_argument(hook_pt_regs(regs), 0);
+	return regs_get_kernel_argument(hook_pt_regs(regs), n);
 }
 
 static __always_inline void hook_jump(struct hook_regs *regs, void *target)

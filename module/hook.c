@@ -39,7 +39,7 @@ static void notrace hook_tcp_splice_read(unsigned long ip,
 					 struct ftrace_ops *ops,
 					 struct hook_regs *regs)
 {
-	struct socket *sock = (struct socket *)hook_first_argument(regs);
+	struct socket *sock = (struct socket *)hook_argument(regs, 0);
 
 	if (unlikely(!symbols_is_tcp_splice_read(ip)))
 		return;
@@ -50,16 +50,20 @@ static void notrace hook_tcp_splice_read(unsigned long ip,
 	hook_jump(regs, sockmap_splice_read);
 }
 
-/* The reader of these sockets calls the function itself. */
+/*
+ * The reader of these sockets calls the function itself and marks its calls.
+ * parent_ip is no mark: where a kretprobe isn't ftrace's (arm64), it is the
+ * address of a trampoline.
+ */
 static void notrace hook_unix_stream_splice_read(unsigned long ip,
 						 unsigned long parent_ip,
 						 struct ftrace_ops *ops,
 						 struct hook_regs *regs)
 {
-	struct socket *sock = (struct socket *)hook_first_argument(regs);
+	struct socket *sock = (struct socket *)hook_argument(regs, 0);
 
 	if (unlikely(!symbols_is_unix_stream_splice_read(ip)) ||
-	    within_module(parent_ip, THIS_MODULE))
+	    hook_argument(regs, 4) & UNIX_SPLICE_PASSED)
 		return;
 	if (likely(!symbols_unix_sk_in_sockmap(sock->sk)))
 		return;

@@ -186,6 +186,18 @@ bool ingress_caught_up(struct sock *sk, struct sk_psock *psock)
 }
 
 /**
+ * ingress_fell_behind - takes back what ingress_caught_up() said
+ * @psock: a psock without a verdict program, on which the caller has a reference
+ *
+ * What comes to sk_receive_queue until it gets one, no program will be called
+ * for.
+ */
+void ingress_fell_behind(struct sk_psock *psock)
+{
+	clear_bit(PSOCK_CAUGHT_UP, &psock->state);
+}
+
+/**
  * ingress_msg_queued - whether there is anything in ingress_msg
  * @sk: a socket
  *

@@ -11,6 +11,7 @@ struct sock;
 int ingress_splice(struct sock *sk, struct sk_psock *psock,
 		   struct pipe_inode_info *pipe, size_t len, size_t *own);
 bool ingress_caught_up(struct sock *sk, struct sk_psock *psock);
+void ingress_fell_behind(struct sk_psock *psock);
 bool ingress_msg_queued(struct sock *sk);
 
 #endif

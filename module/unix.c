@@ -11,7 +11,7 @@
  * With a verdict program, bytes pass through sk_receive_queue on their way to
  * ingress_msg.  Who takes them there, as recvmsg() does now and then, overtakes
  * those that are further on their way.  So this leaves them alone, but for what
- * came before the map.
+ * came before the program, and for what is left when the stream has ended.
  *
  * No reference on a psock survives the unlocking, and none is needed: a socket
  * that has left its map is left to the kernel's function.
@@ -54,20 +54,24 @@ static int splice_psock(struct sock *sk, struct pipe_inode_info *pipe,
 	/* A message without bytes: recvmsg() doesn't get past it either. */
 	if (!ret && first)
 		ret = -EFAULT;
-	*judged = ingress_caught_up(sk, psock) && sk_psock_has_verdict(psock);
+	if (sk_psock_has_verdict(psock))
+		*judged = ingress_caught_up(sk, psock);
+	else
+		ingress_fell_behind(psock);
 	mutex_unlock(&u->iolock);
 	sk_psock_put(sk, psock);
 	return ret;
 }
 
-/* What unix_stream_read_generic() says when the queue is empty. */
-static int nothing_there(struct sock *sk)
+/* Nothing is sent any more to a socket of which this is true. */
+static bool stream_ended(struct sock *sk)
 {
-	int err = sock_error(sk);
+	bool ended;
 
-	if (err)
-		return err;
-	return READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN ? 0 : -EAGAIN;
+	unix_state_lock(sk);
+	ended = sk->sk_err || sk->sk_shutdown & RCV_SHUTDOWN;
+	unix_state_unlock(sk);
+	return ended;
 }
 
 static ssize_t splice_receive_queue(struct socket *sock, loff_t *ppos,
@@ -76,6 +80,7 @@ static ssize_t splice_receive_queue(struct socket *sock, loff_t *ppos,
 {
 	ssize_t ret;
 
+	flags |= SPLICE_F_NONBLOCK | UNIX_SPLICE_PASSED;
 	ret = READ_ONCE(sock->ops)->splice_read(sock, ppos, pipe, len, flags);
 	stats_add(sock->sk, STATS_PASSED_UNIX, 1);
 	trace_sockmap_splice_passed(sock->sk, ret);
@@ -126,17 +131,18 @@ static ssize_t splice_some(struct socket *sock, loff_t *ppos,
 
 	for (;;) {
 		const struct sk_buff *last = last_skb(sk);
+		/* First: more may have come before what ended the stream. */
+		bool ended = stream_ended(sk);
 		bool judged;
 
 		ret = splice_psock(sk, pipe, len, &judged);
 		if (ret)
 			return ret;
-		if (judged)
-			ret = nothing_there(sk);
+		if (judged && !ended)
+			ret = -EAGAIN;
 		else
 			ret = splice_receive_queue(sock, ppos, pipe, len,
-						   flags | SPLICE_F_NONBLOCK);
-		/* More may have come before what ended the stream. */
+						   flags);
 		if (!ret && ingress_msg_queued(sk))
 			continue;
 		if (ret != -EAGAIN || !timeo || gift_pipe_full(pipe))

@@ -2,7 +2,14 @@
 #ifndef SOCKMAP_SPLICE_UNIX_H
 #define SOCKMAP_SPLICE_UNIX_H
 
+#include <linux/bits.h>
 #include <linux/types.h>
+
+/*
+ * In the flags of the reader's own calls to unix_stream_splice_read().
+ * splice(2) refuses what isn't in SPLICE_F_ALL, and nobody below looks at it.
+ */
+#define UNIX_SPLICE_PASSED	BIT(31)
 
 struct pipe_inode_info;
 struct socket;

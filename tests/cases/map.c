@@ -48,6 +48,23 @@ static void before_insert(const struct test *t)
 	receive_all(&s.r, s.l.rx, 0, BEFORE + AFTER, 4096);
 }
 
+/* A reader has found nothing before there was a program. That doesn't make what comes next its. */
+static void program_later(const struct test *t)
+{
+	struct scene s;
+	char byte;
+
+	connect_scene(&s, t);
+	bare_sockmap_insert(s.l.rx);
+	expect_result(reader_take(&s.r, s.l.rx, &byte, 1), -EAGAIN, "nothing there");
+	send_pattern(s.l.tx, 0, BEFORE, BEFORE);
+	await_readable(s.l.rx);
+	link_insert(&s.l);
+	receive_all(&s.r, s.l.rx, 0, BEFORE, 4096);
+	send_pattern(s.l.tx, BEFORE, AFTER, 1000);
+	receive_all(&s.r, s.l.rx, BEFORE, AFTER, 4096);
+}
+
 /* Nothing comes after the insert that would push what came before through the verdict program. */
 static void only_before_insert(const struct test *t)
 {
@@ -412,6 +429,8 @@ static const struct behaviour behaviours[] = {
 	MAP_CASE(before_insert, "before-insert", .modes = MSG_MODES | PLAIN),
 	MAP_CASE(before_insert, "before-insert", .modes = SKB_MODES, .flags = ASK_READ),
 	MAP_CASE(only_before_insert, "only-before-insert", .modes = ALL_MODES, .flags = ASK_READ),
+	MAP_CASE(program_later, "program-later", .modes = BIT(MODE_SKB_PASS) | AND_UNIX,
+		 .flags = ASK_READ),
 	MAP_CASE(partly_read_before_insert, "partly-read-before-insert",
 		 .modes = MSG_MODES | BIT(MODE_SKB_PARSER) | PLAIN, .flags = ASK_READ),
 	MAP_CASE(fin_before_insert, "before-insert-fin", .modes = MSG_MODES | PLAIN),
