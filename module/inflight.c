@@ -69,7 +69,7 @@ void inflight_exit(void)
  *
  * The hook must be gone, so that no task enters any more.  Sleeps until the
  * last task has left: none of them waits for bytes any longer.  One may wait for
- * the socket's lock, for as long as another task's call keeps it.
+ * the socket's lock (or iolock), for as long as another task's call keeps it.
  */
 void inflight_drain(void)
 {
@@ -144,8 +144,8 @@ static int drain_wake(struct wait_queue_entry *entry, unsigned int mode,
 }
 
 /**
- * inflight_add_wait - queue the current task for a sleep in sk_wait_event()
- * @sk: the socket whose wakeups end the sleep, locked
+ * inflight_add_wait - queue the current task for a sleep on a socket
+ * @sk: the socket whose wakeups end the sleep; TCP: locked
  * @w:  room for the two queue entries; the one to sleep on is @w->sock
  *
  * inflight_drain() ends the sleep as well.
@@ -165,7 +165,7 @@ void inflight_add_wait(struct sock *sk, struct inflight_wait *w)
 
 /**
  * inflight_remove_wait - undo inflight_add_wait()
- * @sk: the socket, locked
+ * @sk: the socket; TCP: locked
  * @w:  what inflight_add_wait() filled
  */
 void inflight_remove_wait(struct sock *sk, struct inflight_wait *w)

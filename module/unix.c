@@ -87,50 +87,15 @@ static ssize_t splice_receive_queue(struct socket *sock, loff_t *ppos,
 	return ret;
 }
 
-static const struct sk_buff *last_skb(struct sock *sk)
-{
-	const struct sk_buff *skb;
-
-	spin_lock(&sk->sk_receive_queue.lock);
-	skb = skb_peek_tail(&sk->sk_receive_queue);
-	spin_unlock(&sk->sk_receive_queue.lock);
-	return skb;
-}
-
-/* Urgent data may be left in the queue: something new is another last skb. */
-static bool may_be_readable(struct sock *sk, const struct sk_buff *last)
-{
-	return inflight_draining() || ingress_msg_queued(sk) ||
-	       READ_ONCE(sk->sk_err) ||
-	       READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN ||
-	       last_skb(sk) != last;
-}
-
-/* As unix_msg_wait_data(); 0 or what an interrupted system call returns. */
-static int wait_for_data(struct sock *sk, const struct sk_buff *last,
-			 long *timeo)
-{
-	struct inflight_wait wait;
-
-	stats_add(sk, STATS_WAITS, 1);
-	inflight_add_wait(sk, &wait);
-	sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
-	if (!may_be_readable(sk, last))
-		*timeo = wait_woken(&wait.sock, TASK_INTERRUPTIBLE, *timeo);
-	sk_clear_bit(SOCKWQ_ASYNC_WAITDATA, sk);
-	inflight_remove_wait(sk, &wait);
-	return signal_pending(current) ? sock_intr_errno(*timeo) : 0;
-}
-
-static ssize_t splice_some(struct socket *sock, loff_t *ppos,
+/* Returns bytes spliced, 0 for the end of file, or an error; doesn't sleep. */
+static ssize_t splice_once(struct socket *sock, loff_t *ppos,
 			   struct pipe_inode_info *pipe, size_t len,
-			   unsigned int flags, long timeo)
+			   unsigned int flags)
 {
 	struct sock *sk = sock->sk;
 	ssize_t ret;
 
-	for (;;) {
-		const struct sk_buff *last = last_skb(sk);
+	do {
 		/* First: more may have come before what ended the stream. */
 		bool ended = stream_ended(sk);
 		bool judged;
@@ -139,22 +104,64 @@ static ssize_t splice_some(struct socket *sock, loff_t *ppos,
 		if (ret)
 			return ret;
 		if (judged && !ended)
-			ret = -EAGAIN;
-		else
-			ret = splice_receive_queue(sock, ppos, pipe, len,
-						   flags);
-		if (!ret && ingress_msg_queued(sk))
-			continue;
-		if (ret != -EAGAIN || !timeo || gift_pipe_full(pipe))
-			return ret;
-		if (inflight_draining()) {
-			stats_add(sk, STATS_RESTARTS, 1);
-			return inflight_restart();
-		}
-		ret = wait_for_data(sk, last, &timeo);
-		if (ret)
-			return ret;
+			return -EAGAIN;
+		ret = splice_receive_queue(sock, ppos, pipe, len, flags);
+	} while (!ret && ingress_msg_queued(sk));
+	return ret;
+}
+
+/* As unix_msg_wait_data(); 0 or what an interrupted system call returns. */
+static int wait_for_data(struct sock *sk, struct inflight_wait *wait,
+			 long *timeo)
+{
+	if (inflight_draining()) {
+		stats_add(sk, STATS_RESTARTS, 1);
+		return inflight_restart();
 	}
+
+	stats_add(sk, STATS_WAITS, 1);
+	*timeo = wait_woken(&wait->sock, TASK_INTERRUPTIBLE, *timeo);
+	return signal_pending(current) ? sock_intr_errno(*timeo) : 0;
+}
+
+/*
+ * Tries again after it has been queued, and after each wakeup: a wakeup between
+ * a try and the sleep ends the sleep at once.
+ */
+static ssize_t splice_waiting(struct socket *sock, loff_t *ppos,
+			      struct pipe_inode_info *pipe, size_t len,
+			      unsigned int flags, long timeo)
+{
+	struct sock *sk = sock->sk;
+	struct inflight_wait wait;
+	ssize_t ret;
+	int err = 0;
+
+	inflight_add_wait(sk, &wait);
+	sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
+	for (;;) {
+		ret = splice_once(sock, ppos, pipe, len, flags);
+		if (ret != -EAGAIN || !timeo)
+			break;
+		err = wait_for_data(sk, &wait, &timeo);
+		if (err)
+			break;
+	}
+	sk_clear_bit(SOCKWQ_ASYNC_WAITDATA, sk);
+	inflight_remove_wait(sk, &wait);
+	return err ?: ret;
+}
+
+static ssize_t splice_some(struct socket *sock, loff_t *ppos,
+			   struct pipe_inode_info *pipe, size_t len,
+			   unsigned int flags, long timeo)
+{
+	ssize_t ret;
+
+	ret = splice_once(sock, ppos, pipe, len, flags);
+	if (ret != -EAGAIN || !timeo || gift_pipe_full(pipe))
+		return ret;
+	return splice_waiting(sock, ppos, pipe, len, flags, timeo);
 }
 
 /**
