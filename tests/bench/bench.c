@@ -270,13 +270,26 @@ static void parse_options(int argc, char **argv)
 
 	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		switch (c) {
-		case 'r': options.reps = atoi(optarg); break;
-		case 't': options.timed = strtoul(optarg, NULL, 0) * MIB; break;
-		case 'p': options.path = optarg; break;
-		case 'a': options.arm = optarg; break;
-		case 'm': options.module = optarg; break;
-		case 'b': options.block = strtoul(optarg, NULL, 0); break;
-		default: usage();
+		case 'r':
+			options.reps = atoi(optarg);
+			break;
+		case 't':
+			options.timed = strtoul(optarg, NULL, 0) * MIB;
+			break;
+		case 'p':
+			options.path = optarg;
+			break;
+		case 'a':
+			options.arm = optarg;
+			break;
+		case 'm':
+			options.module = optarg;
+			break;
+		case 'b':
+			options.block = strtoul(optarg, NULL, 0);
+			break;
+		default:
+			usage();
 		}
 	}
 	if (optind < argc || options.reps < 1 || !options.timed)

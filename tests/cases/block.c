@@ -393,8 +393,8 @@ static void killed(const struct test *t)
 	link_close(&l);
 }
 
-#define BLOCK(fn, text, ...) { .group = "block", .name = text, .run = fn, .modes = ALL_MODES | AND_UNIX, \
-	__VA_ARGS__ }
+#define BLOCK(fn, text, ...) { .group = "block", .name = text, .run = fn, \
+	.modes = ALL_MODES | AND_UNIX, __VA_ARGS__ }
 #define SPLICE_FLAGS(flags) .arg = &(const unsigned int){ flags }
 
 static const struct behaviour behaviours[] = {

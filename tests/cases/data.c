@@ -182,8 +182,8 @@ static void not_merged_tee(const struct test *t)
 	pipe_expect_scribble(&copy);
 }
 
-#define DATA_CASE(fn, text, ...) { .group = "data", .name = text, .run = fn, .modes = ALL_MODES | AND_UNIX, \
-	__VA_ARGS__ }
+#define DATA_CASE(fn, text, ...) { .group = "data", .name = text, .run = fn, \
+	.modes = ALL_MODES | AND_UNIX, __VA_ARGS__ }
 
 static const struct behaviour behaviours[] = {
 	DATA_CASE(counted, "fionread"),

@@ -15,8 +15,8 @@
  * splice(2) takes bytes there before the program has seen them, and they come out of order.
  *
  * Each unload has to end in time, and nobody may notice: a call ends with EINTR only for a signal
- * of ours. Every byte is checked. A stream has to go on, but for one whose bytes read(2) doesn't see
- * either: stock kernels stall behind a parser, and with a full receive buffer.
+ * of ours. Every byte is checked. A stream has to go on, but for one whose bytes read(2) doesn't
+ * see either: stock kernels stall behind a parser, and with a full receive buffer.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -81,6 +81,7 @@ static const struct lane {
 	{ MODE_SKB_REDIRECT, AF_UNIX, false },
 	{ MODE_SKB_PASS, AF_UNIX, true },
 };
+
 #define NR_LANES ((int)(sizeof(lanes) / sizeof(lanes[0])))
 #define NR_UNIX_LANES 2
 
@@ -469,7 +470,7 @@ static void cease(void)
 	pthread_join(fire.sender, NULL);
 	pthread_join(fire.churn, NULL);
 	each_sleeper(no_more_signals_than_sent);
-	expect(fire.interrupted <= fire.signalled, "readers were interrupted %d times, by %d signals",
+	expect(fire.interrupted <= fire.signalled, "%d readers were interrupted by %d signals",
 	       fire.interrupted, fire.signalled);
 	expect_result(ko_load(""), 0, "load");
 	each_stream(signal_blocked);
@@ -532,13 +533,14 @@ static void under_fire(const struct test *t)
 		sum += took;
 	}
 	cease();
-	note("%d unloads, %.2f s each, %.2f s the longest; %d readers killed, %d moves out of the map "
-	     "and back; %d streams stood still for read(2) as well", cycles, sum / cycles, longest,
-	     (int)fire.kills, (int)fire.moves, fire.stalled);
+	note("%d unloads, %.2f s each, %.2f s the longest; %d readers killed, "
+	     "%d moves out of the map and back; %d streams stood still for read(2) as well",
+	     cycles, sum / cycles, longest, (int)fire.kills, (int)fire.moves, fire.stalled);
 }
 
-#define FIRE(group_name, count, the_limit, ...) { .group = group_name, .name = "unload-under-fire", \
-	.run = under_fire, .limit = the_limit, .arg = &(const int){ count }, \
+#define FIRE(group_name, count, the_limit, ...) { .group = group_name, \
+	.name = "unload-under-fire", .run = under_fire, .limit = the_limit, \
+	.arg = &(const int){ count }, \
 	.flags = MIXES_MODES | ASK_SPLATS __VA_ARGS__ }
 
 static const struct behaviour behaviours[] = {

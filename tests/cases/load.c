@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Many connections at once, for a long time: 2,000 in all modes, each spliced into a pipe of its own
- * and every byte checked. No stream may stand still, and afterwards sockets and memory have to be
- * back where they were.
+ * Many connections at once, for a long time: 2,000 in all modes, each spliced into a pipe of its
+ * own and every byte checked. No stream may stand still, and afterwards sockets and memory have to
+ * be back where they were.
  *
  * Stock kernels stall streams by themselves; those that read(2) doesn't see bytes of either are
  * counted and reported.

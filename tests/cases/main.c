@@ -381,8 +381,8 @@ static void visit_case(struct test *t, const char *name)
 
 static void usage(void)
 {
-	fprintf(stderr, "usage: cases [--list] [--kernel-log] [--times] [--read] [--soak] [--debug] "
-		"[GLOB...]\n");
+	fprintf(stderr, "usage: cases [--list] [--kernel-log] [--times] [--read] [--soak] "
+		"[--debug] [GLOB...]\n");
 	exit(2);
 }
 

@@ -149,7 +149,7 @@ static void ktls(const struct test *t)
 	expect_unaffected(t, tx, rx, 100000, 10007);
 }
 
-/* A socket that gets a ULP when it is in a map already: without keys recvmsg() is sockmap's still. */
+/* A socket in a map already that gets a ULP: without keys recvmsg() is sockmap's still. */
 static void open_with_ulp(struct link *l, const struct test *t)
 {
 	link_open(l, t);
@@ -257,7 +257,8 @@ static void urgent(const struct test *t)
 		n = call_end(&c, "an urgent byte came");
 		expect(n >= 0, "at byte %zd: %s", taken, result_name(n));
 		if (taken < part)
-			pattern_check(c.buf, taken, n < part - taken ? n : part - taken, "before the mark");
+			pattern_check(c.buf, taken, n < part - taken ? n : part - taken,
+				      "before the mark");
 		taken += n;
 		expect(n || taken >= part, "0 at byte %zd, in front of the mark", taken);
 	} while (n && taken < whole - 1);

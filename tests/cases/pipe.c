@@ -252,8 +252,8 @@ static void no_reader(const struct test *t)
 	receive_all(&s.r, s.l.rx, 0, 1000, PAGE);
 }
 
-#define PIPE_CASE(fn, text, ...) { .group = "pipe", .name = text, .run = fn, .modes = ALL_MODES | AND_UNIX, \
-	__VA_ARGS__ }
+#define PIPE_CASE(fn, text, ...) { .group = "pipe", .name = text, .run = fn, \
+	.modes = ALL_MODES | AND_UNIX, __VA_ARGS__ }
 #define SIZE(n) .arg = &(const size_t){ n }
 
 static const struct behaviour behaviours[] = {

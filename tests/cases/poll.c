@@ -193,8 +193,8 @@ static void fionread_follows(const struct test *t)
 	expect(fionread(s->l.rx) == 0, "FIONREAD %d after the last byte", fionread(s->l.rx));
 }
 
-#define POLL_CASE(fn, text) { .group = "poll", .name = text, .run = fn, .modes = ALL_MODES | AND_UNIX, \
-	.flags = ASK_READ }
+#define POLL_CASE(fn, text) { .group = "poll", .name = text, .run = fn, \
+	.modes = ALL_MODES | AND_UNIX, .flags = ASK_READ }
 
 static const struct behaviour behaviours[] = {
 	POLL_CASE(poll_follows, "poll"),

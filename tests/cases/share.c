@@ -284,7 +284,7 @@ static void peeked(const struct test *t)
 /*
  * Two calls asleep on one socket: each of two messages goes to somebody, once. read(2) isn't asked:
  * the one that gets nothing answers EAGAIN on stock kernels, while splice on plain TCP sleeps on.
- * The second message comes in two pieces where a program has judged one of its bytes with the first.
+ * The second message comes in two pieces where a program has judged a byte of it with the first.
  */
 static void two_asleep(const struct test *t)
 {

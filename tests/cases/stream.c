@@ -119,8 +119,9 @@ static void duplex(const struct test *t)
 #define K 1024
 #define M (1024 * 1024)
 /* bytes, sender's chunk, reader's chunk, pipe size (0: the default) */
-#define SHAPED(fn, text, ...) { .group = "stream", .name = text, .run = fn, .modes = ALL_MODES | AND_UNIX, \
-	.flags = ASK_READ, .limit = 20, .arg = &(const struct shape){ __VA_ARGS__ } }
+#define SHAPED(fn, text, ...) { .group = "stream", .name = text, .run = fn, \
+	.modes = ALL_MODES | AND_UNIX, .flags = ASK_READ, .limit = 20, \
+	.arg = &(const struct shape){ __VA_ARGS__ } }
 
 static const struct behaviour behaviours[] = {
 	SHAPED(stream, "1", 1, 1, 1, 0),

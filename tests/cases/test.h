@@ -40,7 +40,7 @@ enum {
 	SOAK		= BIT(3),	/* takes long: runs only when it is asked for */
 	DEBUG_ONLY	= BIT(4),	/* needs what only the debug kernels have */
 	MIXES_MODES	= BIT(5),	/* uses all of them, though it isn't about one */
-	TCP_ONLY	= BIT(6),	/* unix sockets have no such thing, whatever the modes say */
+	TCP_ONLY	= BIT(6),	/* unix sockets have no such thing */
 };
 
 struct test;

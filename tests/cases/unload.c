@@ -318,7 +318,7 @@ static void ring_asleep(const struct test *t)
 }
 
 /*
- * A call that keeps a socket's lock, because the page it sends from isn't there before it is served.
+ * A call that keeps a socket's lock: the page it sends from isn't there before it is served.
  */
 struct lock_holder {
 	pthread_t thread;

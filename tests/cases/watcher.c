@@ -169,16 +169,20 @@ bool watcher_excludes_us(const struct watcher *w)
 const struct watcher fentry_watcher = {
 	"fentry", bpf_come, bpf_go, bpf_calls, .type = BPF_TRACE_FENTRY,
 };
+
 /* A call that is under way when its trampoline is replaced may skip it: bpf_tramp_image_put(). */
 const struct watcher fexit_watcher = {
 	"fexit", bpf_come, bpf_go, bpf_calls, .loses = 1, .type = BPF_TRACE_FEXIT,
 };
+
 const struct watcher kprobe_watcher = {
 	"kprobe", kprobe_come, kprobe_go, kprobe_calls, .event = "p:" EVENT " " HOOKED,
 };
+
 const struct watcher kretprobe_watcher = {
 	"kretprobe", kprobe_come, kprobe_go, kprobe_calls, .event = "r:" EVENT " " HOOKED,
 };
+
 const struct watcher graph_watcher = {
 	"function_graph tracer", graph_come, graph_go, graph_calls, .loses = 1,
 };
