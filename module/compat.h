@@ -93,6 +93,29 @@ static inline struct sk_msg *sk_psock_next_msg(struct sk_psock *psock,
 		return NULL;
 	return list_next_entry(msg, list);
 }
+
+static inline struct sk_msg *sk_psock_dequeue_msg(struct sk_psock *psock)
+{
+	struct sk_msg *msg = sk_psock_peek_msg(psock);
+
+	if (msg)
+		list_del(&msg->list);
+	return msg;
+}
+
+static inline void kfree_sk_msg(struct sk_msg *msg)
+{
+	if (msg->skb)
+		consume_skb(msg->skb);
+	kfree(msg);
+}
+#endif
+
+/* The bytes in ingress_msg, for FIONREAD: counted since 7.0, and stable. */
+#ifndef HAVE_SK_PSOCK_MSG_LEN_ADD
+static inline void sk_psock_msg_len_add(struct sk_psock *psock, int diff)
+{
+}
 #endif
 
 /*

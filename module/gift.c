@@ -139,16 +139,32 @@ int gift_bytes(struct gift *gift, struct sock *sk, struct page *page,
 	enum stats_counter how = gift_how(page, in_head);
 	int n;
 
-	if (how == STATS_GIFTED)
-		n = gift_push(gift, page, offset, len) ? len : 0;
-	else
-		n = gift_copy(gift, sk, gift_address(page, offset), len);
+	if (likely(how == STATS_GIFTED)) {
+		if (!gift_push(gift, page, offset, len))
+			return 0;
+		gift->bytes += len;
+		return len;
+	}
+
+	n = gift_copy(gift, sk, gift_address(page, offset), len);
 	if (n > 0) {
 		stats_add(sk, how, n);
-		if (how != STATS_GIFTED)
-			trace_sockmap_splice_copied(sk, n, how);
+		trace_sockmap_splice_copied(sk, n, how);
 	}
 	return n;
+}
+
+/**
+ * gift_count - count a run of bytes
+ * @gift: the run, complete
+ * @sk:   the socket they came from
+ *
+ * Copied ones have been counted, each with its reason.
+ */
+void gift_count(const struct gift *gift, const struct sock *sk)
+{
+	stats_add(sk, STATS_GIFTED, gift->bytes);
+	stats_add(sk, STATS_PIPE_BUFFERS, gift->count);
 }
 
 /**

@@ -1,22 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * From psock->ingress_msg into a pipe: look, gift, let the kernel consume.
+ * From psock->ingress_msg into a pipe: look, gift, consume.
  *
- * The queue is walked and its bytes are put into the pipe, then the kernel's
- * own sk_msg_recvmsg() consumes exactly as many into an iterator that discards
- * them.  How consumed bytes are accounted changed many times, in .c files that
- * no header tells of; this way every kernel does it in its own manner.  Only
- * readers, under the lock that recvmsg() holds too, take messages off the
- * queue; writers append.
+ * The queue is walked and its bytes are put into the pipe (gift.c), then
+ * exactly as many are taken off the queue (consume.c).  Only readers, under the
+ * lock that recvmsg() holds too, take messages off the queue; writers append.
  */
-#include <linux/net.h>
-#include <linux/pipe_fs_i.h>
-#include <linux/uio.h>
-
 #include "compat.h"
+#include "consume.h"
 #include "gift.h"
 #include "ingress.h"
-#include "stats.h"
 
 /*
  * The bit of psock->state, far from the kernel's own, that says that a reader
@@ -110,19 +103,15 @@ static bool walk_msg(struct msg_walk *walk, struct sk_msg *msg)
 }
 
 /*
- * Has the kernel consume what was put into the pipe.  It takes all of it:
- * nobody else could have taken any.  Should a kernel see that differently, then
- * what it left in the queue must not be in the pipe too.
+ * Consumes what was put into the pipe, all of it: nobody else could have taken
+ * any.  Should a kernel see that differently, then what it left in the queue
+ * must not be in the pipe too.
  */
-static size_t consume(struct msg_walk *walk, struct sk_psock *psock)
+static size_t consume_taken(struct msg_walk *walk, struct sk_psock *psock)
 {
-	struct msghdr msg = {};
-	int consumed;
+	size_t consumed = consume(walk->sk, psock, walk->taken);
 
-	iov_iter_discard(&msg.msg_iter, READ, walk->taken);
-	consumed = sk_msg_recvmsg(walk->sk, psock, &msg, walk->taken, 0);
 	if (WARN_ON_ONCE(consumed != walk->taken)) {
-		consumed = max(consumed, 0);
 		gift_take_back(&walk->gift, walk->taken - consumed);
 		walk->own = min_t(size_t, walk->own, consumed);
 	}
@@ -159,8 +148,8 @@ int ingress_splice(struct sock *sk, struct sk_psock *psock,
 	if (!walk.taken)
 		return walk.err;
 
-	consumed = consume(&walk, psock);
-	stats_add(sk, STATS_PIPE_BUFFERS, walk.gift.count);
+	consumed = consume_taken(&walk, psock);
+	gift_count(&walk.gift, sk);
 	*own = walk.own;
 	return consumed ? consumed : -EFAULT;
 }

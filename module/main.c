@@ -11,6 +11,7 @@
 #include <linux/init.h>
 #include <linux/module.h>
 
+#include "consume.h"
 #include "hook.h"
 #include "inflight.h"
 #include "stats.h"
@@ -22,6 +23,10 @@ static int __init sockmap_splice_init(void)
 	int ret;
 
 	ret = symbols_resolve();
+	if (ret)
+		return ret;
+
+	ret = consume_init();
 	if (ret)
 		return ret;
 

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef SOCKMAP_SPLICE_CONSUME_H
+#define SOCKMAP_SPLICE_CONSUME_H
+
+#include <linux/types.h>
+
+struct sk_psock;
+struct sock;
+
+int consume_init(void);
+size_t consume(struct sock *sk, struct sk_psock *psock, size_t len);
+
+#endif
