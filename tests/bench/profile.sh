@@ -47,7 +47,7 @@ profile_guest() {
 	bench_guest "$release" instructions "$dir" "nokaslr $parameters" "$@"
 }
 
-# A count is put to the function whose address is the last before it.
+# A count is put to the function whose address is the last that isn't beyond it.
 take_profile() {
 	local release=$1 dir=$RUN/$1 n=0 path arm block
 	log "$release: a profile of each path and arm, some minutes"
@@ -57,7 +57,7 @@ take_profile() {
 	job_output "$dir" | sed -n 's/^{"path":"\([^"]*\)","arm":"\([^"]*\)".*"block":\([0-9]*\).*/\1 \2 \3/p' |
 		while read -r path arm block; do
 			n=$((n + 1))
-			sort "$dir/symbols" - <<<"$(sed 's/ / # /' "$dir/count.$n")" |
+			sort -s -k 1,1 "$dir/symbols" - <<<"$(sed 's/ / # /' "$dir/count.$n")" |
 				awk -v path="$path" -v arm="$arm" -v block="$block" -v mib="$TIMED_MIB" \
 					-f "$BENCH_DIR/functions.awk" | sort -k 4,4gr
 		done >"$FOUND/$release"
