@@ -174,6 +174,27 @@ static inline bool sk_msg_from_self(const struct sk_msg *msg,
 #endif
 }
 
+/* To mark a message as such. */
+static inline void sk_msg_mark_self(struct sk_msg *msg, struct sock *sk)
+{
+#ifdef HAVE_COPIED_FROM_SELF
+	msg->sk = sk;
+#endif
+}
+
+/*
+ * Whether the consumer of ingress_msg may have to set off sk_psock_backlog()
+ * again.  Some kernels (6.0 to 6.3, and stable before) leave that to the reader
+ * when the receive buffer was full; they keep the skb in psock->work_state,
+ * where later ones have offset and length alone.
+ */
+#ifdef HAVE_SK_PSOCK_WORK_STATE
+#define READER_RESTARTS_BACKLOG \
+	(sizeof_field(struct sk_psock, work_state) > 2 * sizeof(u32))
+#else
+#define READER_RESTARTS_BACKLOG false
+#endif
+
 /*
  * A splice_read in struct proto (in no release up to 7.3), and whether sockmap
  * gives @sk, which is @psock's and in no map, another one than it has.

@@ -11,7 +11,8 @@
  *  - by the kernel: sk_msg_recvmsg();
  *  - directly: what the newest kernels do, all fragments at once.  This way is
  *    taken only if a rehearsal, before anybody is served, found that it leaves
- *    everything as the kernel's way does (rehearsal.c).
+ *    everything as the kernel's way does (rehearsal.c), and where the kernel's
+ *    way is known to do nothing that a rehearsal can't see.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -84,9 +85,10 @@ static int consume_directly(struct sock *sk, struct sk_psock *psock, int len)
 
 	sk_psock_msg_len_add(psock, left - len);
 	if (owned) {
-		sk_mem_uncharge(sk, owned);
+		/* First, as in sock_rfree(): SO_RESERVE_MEM counts it in. */
 		if (counted_as_received)
 			atomic_sub(owned, &sk->sk_rmem_alloc);
+		sk_mem_uncharge(sk, owned);
 	}
 	return len - left;
 }
@@ -97,33 +99,36 @@ static int __init try_directly(bool received)
 	return rehearsal_same(consume_by_kernel, consume_directly);
 }
 
-/**
- * consume_init - find out how this kernel accounts bytes that are consumed
- *
- * Process context, sleeps.
- *
- * Return: 0, or an error of making a socket, after a word in the kernel log.
- */
-int __init consume_init(void)
+static int __init can_consume_directly(void)
 {
 	int same;
 
-	if (kernel_consumes)
-		return 0;
-
+	if (READER_RESTARTS_BACKLOG)
+		return false;
 	same = try_directly(true);
-	if (!same)
-		same = try_directly(false);
-	if (same < 0) {
-		pr_err("not loaded: can't try this kernel's sockmap (error %d)\n",
-		       same);
-		return same;
-	}
-	if (!same) {
-		kernel_consumes = true;
+	return same ?: try_directly(false);
+}
+
+/**
+ * consume_init - find out how this kernel accounts bytes that are consumed
+ *
+ * Says in the kernel log if that is left to the kernel.  Process context,
+ * sleeps.
+ */
+void __init consume_init(void)
+{
+	int ret;
+
+	if (kernel_consumes)
+		return;
+
+	ret = can_consume_directly();
+	if (ret < 0)
+		pr_warn("can't try how this kernel accounts spliced bytes (error %d): left to it, which is slower\n",
+			ret);
+	else if (!ret)
 		pr_info("this kernel accounts spliced bytes in a way of its own: left to it, which is slower\n");
-	}
-	return 0;
+	kernel_consumes = ret <= 0;
 }
 
 /**

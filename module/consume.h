@@ -7,7 +7,7 @@
 struct sk_psock;
 struct sock;
 
-int consume_init(void);
+void consume_init(void);
 size_t consume(struct sock *sk, struct sk_psock *psock, size_t len);
 
 #endif

@@ -26,9 +26,7 @@ static int __init sockmap_splice_init(void)
 	if (ret)
 		return ret;
 
-	ret = consume_init();
-	if (ret)
-		return ret;
+	consume_init();
 
 	ret = stats_init();
 	if (ret)

@@ -160,8 +160,8 @@ static void copies(const struct test *t)
 }
 
 /*
- * The rehearsal at load found that the module's own accounting is the kernel's. Before 5.13
- * recvmsg() finished a message in another way, and 7.3 is the newest that was looked at.
+ * The rehearsal at load found that the module's own accounting is the kernel's. It isn't on 5.10,
+ * where recvmsg() finishes a message in another way.
  */
 static void consumes_directly(const struct test *t)
 {
