@@ -6,7 +6,11 @@
  * that the ends of messages, of pages and of splices fall apart in every way: many messages in one
  * splice, many splices in one message, and all of one size.
  */
+#define _GNU_SOURCE
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "net.h"
@@ -30,6 +34,30 @@ static void stream(const struct test *t)
 	if (shape->pipe_size)
 		reader_set_pipe_size(&r, shape->pipe_size);
 	sender_start(&s, l.tx, 0, shape->size, shape->tx_chunk);
+	receive_all(&r, l.rx, 0, shape->size, shape->rx_chunk);
+	sender_join(&s);
+	link_close(&l);
+}
+
+/*
+ * More than the receive buffer takes, and nothing behind it: what was stopped when it was full has
+ * to go on because of the reader.
+ */
+static void beyond_rcvbuf(const struct test *t)
+{
+	const struct shape *shape = t->b->arg;
+	int size = 64 << 10;
+	struct sender s;
+	struct reader r;
+	struct link l;
+
+	link_open(&l, t);
+	expect(!setsockopt(l.rx, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)), "SO_RCVBUF: %s",
+	       strerror(errno));
+	set_nonblock(l.rx);
+	reader_open(&r, t);
+	sender_start(&s, l.tx, 0, shape->size, shape->tx_chunk);
+	sleep_ms(300);
 	receive_all(&r, l.rx, 0, shape->size, shape->rx_chunk);
 	sender_join(&s);
 	link_close(&l);
@@ -140,6 +168,7 @@ static const struct behaviour behaviours[] = {
 	SHAPED(stream, "1M-by-1M-to-1M-wide-pipe", M, M, M, M),
 	SHAPED(stream, "4M-by-64k-to-64k", 4 * M, 64 * K, 64 * K, 0),
 	SHAPED(stream, "4M-by-1M-to-1M", 4 * M, M, M, 0),
+	SHAPED(beyond_rcvbuf, "512k-beyond-rcvbuf", 512 * K, 8192, 64 * K, 0),
 	SHAPED(forward, "forward-1M", M, 30011, 64 * K, 0),
 	{ .group = "stream", .name = "duplex-256k", .run = duplex,
 	  .modes = (ALL_MODES & ~BIT(MODE_SKB_REDIRECT)) | AND_UNIX, .flags = ASK_READ,
