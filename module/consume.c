@@ -41,7 +41,7 @@ static int consume_by_kernel(struct sock *sk, struct sk_psock *psock, int len)
 	return sk_msg_recvmsg(sk, psock, &msg, len, 0);
 }
 
-/* Takes up to *@left bytes, of which *@owned aren't an skb's; whether it's empty. */
+/* Takes up to *@left bytes, *@owned of them no skb's; says whether it's empty. */
 static bool consume_msg(struct sk_msg *msg, int *left, int *owned)
 {
 	struct scatterlist *sge;

@@ -3,13 +3,13 @@
  * Whether two ways of taking bytes off ingress_msg come to the same.
  *
  * Each plays the same scene: messages of every kind on a socket that nobody
- * else has, taken in steps that end within a fragment, with one, and
- * with a message.  After each step everything that it could have changed is recorded:
- * the whole socket, the whole psock, the message that is left, the references on
- * the page.  The ways are the same when the records are, byte by byte; so what a
- * kernel may account one day in a member that this file has never heard of
- * counts as well.  What a kernel does only in a state that the scene doesn't have
- * can't be told in this way.
+ * else has, taken in steps that end within a fragment, with one, and with a
+ * message.  After each step everything that it could have changed is recorded:
+ * the whole socket, the whole psock, the message that is left, the references
+ * on the page.  The ways are the same when the records are, byte by byte; so
+ * what a kernel may account one day in a member that this file has never heard
+ * of counts as well.  What a kernel does only in a state that the scene doesn't
+ * have can't be told in this way.
  */
 #include <linux/mm.h>
 #include <linux/net.h>
