@@ -96,7 +96,7 @@ static int consume_directly(struct sock *sk, struct sk_psock *psock, int len)
 static int __init try_directly(bool received)
 {
 	counted_as_received = received;
-	return rehearsal_same(consume_by_kernel, consume_directly);
+	return sms_rehearsal_same(consume_by_kernel, consume_directly);
 }
 
 static int __init can_consume_directly(void)
@@ -110,12 +110,12 @@ static int __init can_consume_directly(void)
 }
 
 /**
- * consume_init - find out how this kernel accounts bytes that are consumed
+ * sms_consume_init - find out how this kernel accounts bytes that are consumed
  *
  * Says in the kernel log if that is left to the kernel.  Process context,
  * sleeps.
  */
-void __init consume_init(void)
+void __init sms_consume_init(void)
 {
 	int ret;
 
@@ -132,7 +132,7 @@ void __init consume_init(void)
 }
 
 /**
- * consume - take bytes off ingress_msg
+ * sms_consume - take bytes off ingress_msg
  * @sk:    the socket, locked as recvmsg() locks it
  * @psock: its psock, on which the caller has a reference
  * @len:   how many; they must be there, and end where sk_msg_recvmsg() of any
@@ -140,7 +140,7 @@ void __init consume_init(void)
  *
  * Return: bytes taken, @len unless the queue isn't what was said.
  */
-size_t consume(struct sock *sk, struct sk_psock *psock, size_t len)
+size_t sms_consume(struct sock *sk, struct sk_psock *psock, size_t len)
 {
 	if (unlikely(kernel_consumes))
 		return max(consume_by_kernel(sk, psock, len), 0);

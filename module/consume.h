@@ -7,7 +7,7 @@
 struct sk_psock;
 struct sock;
 
-void consume_init(void);
-size_t consume(struct sock *sk, struct sk_psock *psock, size_t len);
+void sms_consume_init(void);
+size_t sms_consume(struct sock *sk, struct sk_psock *psock, size_t len);
 
 #endif

@@ -35,15 +35,15 @@ static char *gift_address(struct page *page, unsigned int offset)
 }
 
 /**
- * gift_pipe_full - whether a pipe has no slot left
+ * sms_gift_pipe_full - whether a pipe has no slot left
  * @pipe: the pipe, locked
  */
-bool gift_pipe_full(const struct pipe_inode_info *pipe)
+bool sms_gift_pipe_full(const struct pipe_inode_info *pipe)
 {
 	return pipe_full(pipe->head, pipe->tail, pipe->max_usage);
 }
 
-static bool gift_grows(const struct gift *gift, struct page *page,
+static bool gift_grows(const struct sms_gift *gift, struct page *page,
 		       unsigned int offset)
 {
 	const struct pipe_buffer *buf = gift->last;
@@ -54,7 +54,7 @@ static bool gift_grows(const struct gift *gift, struct page *page,
 }
 
 /* Returns false, and has done nothing, when the pipe is full. */
-static bool gift_push(struct gift *gift, struct page *page,
+static bool gift_push(struct sms_gift *gift, struct page *page,
 		      unsigned int offset, unsigned int len)
 {
 	struct pipe_inode_info *pipe = gift->pipe;
@@ -63,7 +63,7 @@ static bool gift_push(struct gift *gift, struct page *page,
 		gift->last->len += len;
 		return true;
 	}
-	if (gift_pipe_full(pipe))
+	if (sms_gift_pipe_full(pipe))
 		return false;
 
 	get_page(page);
@@ -80,7 +80,7 @@ static bool gift_push(struct gift *gift, struct page *page,
 	return true;
 }
 
-static int gift_copy(struct gift *gift, struct sock *sk, const char *from,
+static int gift_copy(struct sms_gift *gift, struct sock *sk, const char *from,
 		     unsigned int len)
 {
 	struct page_frag *frag = sk_page_frag(sk);
@@ -91,7 +91,7 @@ static int gift_copy(struct gift *gift, struct sock *sk, const char *from,
 
 		/* Not sk_page_frag_refill(): when it fails, it shrinks sk_sndbuf. */
 		if (!skb_page_frag_refill(32, frag, sk->sk_allocation)) {
-			stats_add(sk, STATS_NO_MEMORY, 1);
+			sms_stats_add(sk, SMS_STATS_NO_MEMORY, 1);
 			return copied ? copied : -ENOMEM;
 		}
 
@@ -106,18 +106,18 @@ static int gift_copy(struct gift *gift, struct sock *sk, const char *from,
 	return copied;
 }
 
-/* STATS_GIFTED, or why not. */
-static enum stats_counter gift_how(struct page *page, bool in_head)
+/* SMS_STATS_GIFTED, or why not. */
+static enum sms_stats_counter gift_how(struct page *page, bool in_head)
 {
 	if (unlikely(READ_ONCE(always_copy)))
-		return STATS_COPIED_PARAM;
+		return SMS_STATS_COPIED_PARAM;
 	if (in_head)
-		return STATS_COPIED_HEAD;
-	return likely(sendpage_ok(page)) ? STATS_GIFTED : STATS_COPIED_PAGE;
+		return SMS_STATS_COPIED_HEAD;
+	return likely(sendpage_ok(page)) ? SMS_STATS_GIFTED : SMS_STATS_COPIED_PAGE;
 }
 
 /**
- * gift_bytes - put bytes into the pipe
+ * sms_gift_bytes - put bytes into the pipe
  * @gift:   the run of bytes that these are the next of
  * @sk:     socket they come from, locked; its page fragment takes copies
  * @page:   page in which they begin
@@ -133,13 +133,13 @@ static enum stats_counter gift_how(struct page *page, bool in_head)
  * Return: bytes put, fewer than @len when the pipe became full or memory
  * short on the way; 0 when the pipe was full; -ENOMEM.
  */
-int gift_bytes(struct gift *gift, struct sock *sk, struct page *page,
+int sms_gift_bytes(struct sms_gift *gift, struct sock *sk, struct page *page,
 	       unsigned int offset, unsigned int len, bool in_head)
 {
-	enum stats_counter how = gift_how(page, in_head);
+	enum sms_stats_counter how = gift_how(page, in_head);
 	int n;
 
-	if (likely(how == STATS_GIFTED)) {
+	if (likely(how == SMS_STATS_GIFTED)) {
 		if (!gift_push(gift, page, offset, len))
 			return 0;
 		gift->bytes += len;
@@ -148,31 +148,31 @@ int gift_bytes(struct gift *gift, struct sock *sk, struct page *page,
 
 	n = gift_copy(gift, sk, gift_address(page, offset), len);
 	if (n > 0) {
-		stats_add(sk, how, n);
+		sms_stats_add(sk, how, n);
 		trace_sockmap_splice_copied(sk, n, how);
 	}
 	return n;
 }
 
 /**
- * gift_count - count a run of bytes
+ * sms_gift_count - count a run of bytes
  * @gift: the run, complete
  * @sk:   the socket they came from
  *
  * Copied ones have been counted, each with its reason.
  */
-void gift_count(const struct gift *gift, const struct sock *sk)
+void sms_gift_count(const struct sms_gift *gift, const struct sock *sk)
 {
-	stats_add(sk, STATS_GIFTED, gift->bytes);
-	stats_add(sk, STATS_PIPE_BUFFERS, gift->count);
+	sms_stats_add(sk, SMS_STATS_GIFTED, gift->bytes);
+	sms_stats_add(sk, SMS_STATS_PIPE_BUFFERS, gift->count);
 }
 
 /**
- * gift_take_back - take the last bytes out of the pipe again
+ * sms_gift_take_back - take the last bytes out of the pipe again
  * @gift:   the run of bytes
  * @excess: how many, at most what was put
  */
-void gift_take_back(struct gift *gift, size_t excess)
+void sms_gift_take_back(struct sms_gift *gift, size_t excess)
 {
 	struct pipe_inode_info *pipe = gift->pipe;
 

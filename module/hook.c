@@ -41,13 +41,13 @@ static void notrace hook_tcp_splice_read(unsigned long ip,
 {
 	struct socket *sock = (struct socket *)hook_argument(regs, 0);
 
-	if (unlikely(!symbols_is_tcp_splice_read(ip)))
+	if (unlikely(!sms_is_tcp_splice_read(ip)))
 		return;
-	if (likely(!symbols_sk_in_sockmap(sock->sk)))
+	if (likely(!sms_sk_in_sockmap(sock->sk)))
 		return;
 
-	inflight_enter();
-	hook_jump(regs, sockmap_splice_read);
+	sms_inflight_enter();
+	hook_jump(regs, sms_tcp_splice_read);
 }
 
 /*
@@ -62,14 +62,14 @@ static void notrace hook_unix_stream_splice_read(unsigned long ip,
 {
 	struct socket *sock = (struct socket *)hook_argument(regs, 0);
 
-	if (unlikely(!symbols_is_unix_stream_splice_read(ip)) ||
-	    hook_argument(regs, 4) & UNIX_SPLICE_PASSED)
+	if (unlikely(!sms_is_unix_stream_splice_read(ip)) ||
+	    hook_argument(regs, 4) & SMS_UNIX_SPLICE_PASSED)
 		return;
-	if (likely(!symbols_unix_sk_in_sockmap(sock->sk)))
+	if (likely(!sms_unix_sk_in_sockmap(sock->sk)))
 		return;
 
-	inflight_enter();
-	hook_jump(regs, unix_splice_read);
+	sms_inflight_enter();
+	hook_jump(regs, sms_unix_splice_read);
 }
 
 /* PERMANENT: kernel.ftrace_enabled=0 must not silently undo the fix. */
@@ -89,7 +89,7 @@ static struct hook {
 
 static int nr_hooks(void)
 {
-	return symbols_have_unix() ? ARRAY_SIZE(hooks) : ARRAY_SIZE(hooks) - 1;
+	return sms_have_unix() ? ARRAY_SIZE(hooks) : ARRAY_SIZE(hooks) - 1;
 }
 
 /*
@@ -147,7 +147,7 @@ static void unhook_one(struct hook *hook)
 }
 
 /**
- * hook_install - send sockmap sockets to the readers
+ * sms_hook_install - send sockmap sockets to the readers
  *
  * Says in the kernel log what is in the way.  Process context, sleeps.  When it
  * fails, tasks may have been sent to a reader already and be there still.
@@ -156,7 +156,7 @@ static void unhook_one(struct hook *hook)
  * switched off; -EAGAIN when a BPF trampoline that must share a function is just
  * being changed; another error of ftrace.
  */
-int __init hook_install(void)
+int __init sms_hook_install(void)
 {
 	int i, ret;
 
@@ -174,11 +174,11 @@ undo:
 }
 
 /**
- * hook_remove - give the functions back to the kernel
+ * sms_hook_remove - give the functions back to the kernel
  *
  * When it returns, no task is sent to a reader any more; those that were go on.
  */
-void hook_remove(void)
+void sms_hook_remove(void)
 {
 	int i;
 

@@ -2,7 +2,7 @@
 #ifndef SOCKMAP_SPLICE_HOOK_H
 #define SOCKMAP_SPLICE_HOOK_H
 
-int hook_install(void);
-void hook_remove(void);
+int sms_hook_install(void);
+void sms_hook_remove(void);
 
 #endif

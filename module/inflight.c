@@ -28,7 +28,7 @@
 #include "inflight.h"
 #include "trace.h"
 
-struct percpu_ref inflight_ref;
+struct percpu_ref sms_inflight_ref;
 
 /* One queue per CPU: sleepers on different CPUs share no cache line. */
 static DEFINE_PER_CPU(struct wait_queue_head, drain_queue);
@@ -41,51 +41,51 @@ static void last_left(struct percpu_ref *ref)
 }
 
 /**
- * inflight_init - get ready to count
+ * sms_inflight_init - get ready to count
  *
  * Return: 0 or -ENOMEM.
  */
-int __init inflight_init(void)
+int __init sms_inflight_init(void)
 {
 	int cpu;
 
 	for_each_possible_cpu(cpu)
 		init_waitqueue_head(per_cpu_ptr(&drain_queue, cpu));
-	return percpu_ref_init(&inflight_ref, last_left, 0, GFP_KERNEL);
+	return percpu_ref_init(&sms_inflight_ref, last_left, 0, GFP_KERNEL);
 }
 
 /**
- * inflight_exit - undo inflight_init()
+ * sms_inflight_exit - undo sms_inflight_init()
  *
  * No task may be in the reader, nor on its way there.
  */
-void inflight_exit(void)
+void sms_inflight_exit(void)
 {
-	percpu_ref_exit(&inflight_ref);
+	percpu_ref_exit(&sms_inflight_ref);
 }
 
 /**
- * inflight_drain - get every task out of the module's text
+ * sms_inflight_drain - get every task out of the module's text
  *
  * The hook must be gone, so that no task enters any more.  Sleeps until the
  * last task has left: none of them waits for bytes any longer.  One may wait for
  * the socket's lock (or iolock), for as long as another task's call keeps it.
  */
-void inflight_drain(void)
+void sms_inflight_drain(void)
 {
 	int cpu;
 
 	WRITE_ONCE(draining, true);
 	/*
-	 * Pairs with the queueing in inflight_add_wait(): a reader either sees
+	 * Pairs with the queueing in sms_inflight_add_wait(): a reader either sees
 	 * draining when it looks before it sleeps, or is in a queue here.
 	 */
 	smp_mb();
 	for_each_possible_cpu(cpu)
 		wake_up_all(per_cpu_ptr(&drain_queue, cpu));
-	trace_sockmap_splice_unload(UNLOAD_WOKEN);
+	trace_sockmap_splice_unload(SMS_UNLOAD_WOKEN);
 
-	percpu_ref_kill(&inflight_ref);
+	percpu_ref_kill(&sms_inflight_ref);
 	wait_for_completion(&all_left);
 
 	/*
@@ -94,37 +94,37 @@ void inflight_drain(void)
 	 * preemptible.
 	 */
 	synchronize_rcu_tasks();
-	trace_sockmap_splice_unload(UNLOAD_LEFT);
+	trace_sockmap_splice_unload(SMS_UNLOAD_LEFT);
 }
 
 /**
- * inflight_leave - uncount the current task
+ * sms_inflight_leave - uncount the current task
  *
  * The last thing that a task does in the module.
  */
-void inflight_leave(void)
+void sms_inflight_leave(void)
 {
-	percpu_ref_put(&inflight_ref);
+	percpu_ref_put(&sms_inflight_ref);
 }
 
 /**
- * inflight_draining - whether readers shall leave instead of sleep
+ * sms_inflight_draining - whether readers shall leave instead of sleep
  */
-bool inflight_draining(void)
+bool sms_inflight_draining(void)
 {
 	return READ_ONCE(draining);
 }
 
 /**
- * inflight_restart - make the current system call start again
+ * sms_inflight_restart - make the current system call start again
  *
- * For a reader that leaves because of inflight_draining().  With the hook
+ * For a reader that leaves because of sms_inflight_draining().  With the hook
  * gone, the call that starts again runs the kernel's function.  A worker of
  * io_uring has no system call to start again; it reports an interruption.
  *
  * Return: the error to leave with.
  */
-int inflight_restart(void)
+int sms_inflight_restart(void)
 {
 	if (current->flags & (PF_KTHREAD | PF_IO_WORKER))
 		return -EINTR;
@@ -137,20 +137,20 @@ int inflight_restart(void)
 static int drain_wake(struct wait_queue_entry *entry, unsigned int mode,
 		      int sync, void *key)
 {
-	struct inflight_wait *w = container_of(entry, struct inflight_wait,
+	struct sms_inflight_wait *w = container_of(entry, struct sms_inflight_wait,
 					       drain);
 
 	return woken_wake_function(&w->sock, mode, sync, key);
 }
 
 /**
- * inflight_add_wait - queue the current task for a sleep on a socket
+ * sms_inflight_add_wait - queue the current task for a sleep on a socket
  * @sk: the socket whose wakeups end the sleep; TCP: locked
  * @w:  room for the two queue entries; the one to sleep on is @w->sock
  *
- * inflight_drain() ends the sleep as well.
+ * sms_inflight_drain() ends the sleep as well.
  */
-void inflight_add_wait(struct sock *sk, struct inflight_wait *w)
+void sms_inflight_add_wait(struct sock *sk, struct sms_inflight_wait *w)
 {
 	init_waitqueue_func_entry(&w->sock, woken_wake_function);
 	w->sock.private = current;
@@ -159,16 +159,16 @@ void inflight_add_wait(struct sock *sk, struct inflight_wait *w)
 	w->head = raw_cpu_ptr(&drain_queue);
 	add_wait_queue(w->head, &w->drain);
 	add_wait_queue(sk_sleep(sk), &w->sock);
-	/* Pairs with the one in inflight_drain(). */
+	/* Pairs with the one in sms_inflight_drain(). */
 	smp_mb();
 }
 
 /**
- * inflight_remove_wait - undo inflight_add_wait()
+ * sms_inflight_remove_wait - undo sms_inflight_add_wait()
  * @sk: the socket; TCP: locked
- * @w:  what inflight_add_wait() filled
+ * @w:  what sms_inflight_add_wait() filled
  */
-void inflight_remove_wait(struct sock *sk, struct inflight_wait *w)
+void sms_inflight_remove_wait(struct sock *sk, struct sms_inflight_wait *w)
 {
 	remove_wait_queue(sk_sleep(sk), &w->sock);
 	remove_wait_queue(w->head, &w->drain);

@@ -27,7 +27,7 @@
  * @err:   why the walk ended early, where it did so with an error
  */
 struct msg_walk {
-	struct gift gift;
+	struct sms_gift gift;
 	struct sock *sk;
 	size_t left;
 	size_t taken;
@@ -83,7 +83,7 @@ static bool walk_msg(struct msg_walk *walk, struct sk_msg *msg)
 		if (!want)
 			return false;
 
-		n = gift_bytes(&walk->gift, walk->sk, sg_page(sge), sge->offset,
+		n = sms_gift_bytes(&walk->gift, walk->sk, sg_page(sge), sge->offset,
 			       want, sge_is_kmalloced(msg, sge));
 		if (n <= 0) {
 			walk->err = n ? n : -EAGAIN;
@@ -109,17 +109,17 @@ static bool walk_msg(struct msg_walk *walk, struct sk_msg *msg)
  */
 static size_t consume_taken(struct msg_walk *walk, struct sk_psock *psock)
 {
-	size_t consumed = consume(walk->sk, psock, walk->taken);
+	size_t consumed = sms_consume(walk->sk, psock, walk->taken);
 
 	if (WARN_ON_ONCE(consumed != walk->taken)) {
-		gift_take_back(&walk->gift, walk->taken - consumed);
+		sms_gift_take_back(&walk->gift, walk->taken - consumed);
 		walk->own = min_t(size_t, walk->own, consumed);
 	}
 	return consumed;
 }
 
 /**
- * ingress_splice - take what is in ingress_msg
+ * sms_ingress_splice - take what is in ingress_msg
  * @sk:    the socket, locked as recvmsg() locks it: a TCP socket by lock_sock()
  * @psock: its psock, on which the caller has a reference
  * @pipe:  where the bytes go, locked
@@ -132,7 +132,7 @@ static size_t consume_taken(struct msg_walk *walk, struct sk_psock *psock)
  * bytes; -EAGAIN when the pipe was full; -ENOMEM when a page to copy to was
  * wanting; -EFAULT when the kernel didn't let go of any.
  */
-int ingress_splice(struct sock *sk, struct sk_psock *psock,
+int sms_ingress_splice(struct sock *sk, struct sk_psock *psock,
 		   struct pipe_inode_info *pipe, size_t len, size_t *own)
 {
 	struct msg_walk walk = {
@@ -149,14 +149,14 @@ int ingress_splice(struct sock *sk, struct sk_psock *psock,
 		return walk.err;
 
 	consumed = consume_taken(&walk, psock);
-	gift_count(&walk.gift, sk);
+	sms_gift_count(&walk.gift, sk);
 	*own = walk.own;
 	return consumed ? consumed : -EFAULT;
 }
 
 /**
- * ingress_caught_up - whether what came before the map has been read
- * @sk:    the socket, locked as for ingress_splice()
+ * sms_ingress_caught_up - whether what came before the map has been read
+ * @sk:    the socket, locked as for sms_ingress_splice()
  * @psock: its psock, on which the caller has a reference
  *
  * Bytes that came before the socket was put into the map are in
@@ -164,7 +164,7 @@ int ingress_splice(struct sock *sk, struct sk_psock *psock,
  * them out behind it.  Nothing tells how old bytes are; so until a reader has
  * seen that queue empty they are taken for such.
  */
-bool ingress_caught_up(struct sock *sk, struct sk_psock *psock)
+bool sms_ingress_caught_up(struct sock *sk, struct sk_psock *psock)
 {
 	if (test_bit(PSOCK_CAUGHT_UP, &psock->state))
 		return true;
@@ -175,24 +175,24 @@ bool ingress_caught_up(struct sock *sk, struct sk_psock *psock)
 }
 
 /**
- * ingress_fell_behind - takes back what ingress_caught_up() said
+ * sms_ingress_fell_behind - takes back what sms_ingress_caught_up() said
  * @psock: a psock without a verdict program, on which the caller has a reference
  *
  * What comes to sk_receive_queue until it gets one, no program will be called
  * for.
  */
-void ingress_fell_behind(struct sk_psock *psock)
+void sms_ingress_fell_behind(struct sk_psock *psock)
 {
 	clear_bit(PSOCK_CAUGHT_UP, &psock->state);
 }
 
 /**
- * ingress_msg_queued - whether there is anything in ingress_msg
+ * sms_ingress_msg_queued - whether there is anything in ingress_msg
  * @sk: a socket
  *
  * sk_msg_is_readable(), which 5.10 doesn't have.  Lockless.
  */
-bool ingress_msg_queued(struct sock *sk)
+bool sms_ingress_msg_queued(struct sock *sk)
 {
 	struct sk_psock *psock;
 	bool queued;

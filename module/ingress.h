@@ -8,10 +8,10 @@ struct pipe_inode_info;
 struct sk_psock;
 struct sock;
 
-int ingress_splice(struct sock *sk, struct sk_psock *psock,
+int sms_ingress_splice(struct sock *sk, struct sk_psock *psock,
 		   struct pipe_inode_info *pipe, size_t len, size_t *own);
-bool ingress_caught_up(struct sock *sk, struct sk_psock *psock);
-void ingress_fell_behind(struct sk_psock *psock);
-bool ingress_msg_queued(struct sock *sk);
+bool sms_ingress_caught_up(struct sock *sk, struct sk_psock *psock);
+void sms_ingress_fell_behind(struct sk_psock *psock);
+bool sms_ingress_msg_queued(struct sock *sk);
 
 #endif

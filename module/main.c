@@ -22,21 +22,21 @@ static int __init sockmap_splice_init(void)
 {
 	int ret;
 
-	ret = symbols_resolve();
+	ret = sms_symbols_resolve();
 	if (ret)
 		return ret;
 
-	consume_init();
+	sms_consume_init();
 
-	ret = stats_init();
+	ret = sms_stats_init();
 	if (ret)
 		goto no_memory;
 
-	ret = inflight_init();
+	ret = sms_inflight_init();
 	if (ret)
 		goto no_inflight;
 
-	ret = hook_install();
+	ret = sms_hook_install();
 	if (ret)
 		goto no_hook;
 
@@ -45,12 +45,12 @@ static int __init sockmap_splice_init(void)
 
 no_hook:
 	/* One function may have been hooked before the other couldn't be. */
-	inflight_drain();
-	inflight_exit();
-	stats_exit();
+	sms_inflight_drain();
+	sms_inflight_exit();
+	sms_stats_exit();
 	return ret;
 no_inflight:
-	stats_exit();
+	sms_stats_exit();
 no_memory:
 	pr_err("not loaded: out of memory\n");
 	return ret;
@@ -58,11 +58,11 @@ no_memory:
 
 static void __exit sockmap_splice_exit(void)
 {
-	hook_remove();
-	trace_sockmap_splice_unload(UNLOAD_UNHOOKED);
-	inflight_drain();
-	inflight_exit();
-	stats_exit();
+	sms_hook_remove();
+	trace_sockmap_splice_unload(SMS_UNLOAD_UNHOOKED);
+	sms_inflight_drain();
+	sms_inflight_exit();
+	sms_stats_exit();
 	pr_info("unloaded, splice() is the kernel's own again\n");
 }
 

@@ -164,7 +164,7 @@ static void __init record_step(const struct stage *stage, int consumed,
 }
 
 /* Not inlined: where locks have statistics, they tell addresses in it. */
-static noinline int __init play(const struct stage *stage, consumer_t *consumer,
+static noinline int __init play(const struct stage *stage, sms_consumer_t *consumer,
 				void *records)
 {
 	struct sock *sk = stage->sock->sk;
@@ -218,7 +218,7 @@ static void __init clear_stage(struct stage *stage)
 }
 
 /**
- * rehearsal_same - whether two ways to consume come to the same
+ * sms_rehearsal_same - whether two ways to consume come to the same
  * @one:   a way
  * @other: another
  *
@@ -227,7 +227,7 @@ static void __init clear_stage(struct stage *stage)
  * Return: 1 when they do, 0 when they don't, or an error of making a socket or
  * its messages.
  */
-int __init rehearsal_same(consumer_t *one, consumer_t *other)
+int __init sms_rehearsal_same(sms_consumer_t *one, sms_consumer_t *other)
 {
 	struct stage stage;
 	size_t size;

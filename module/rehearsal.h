@@ -6,8 +6,8 @@ struct sk_psock;
 struct sock;
 
 /* Takes bytes off ingress_msg as sk_msg_recvmsg() does; returns how many. */
-typedef int consumer_t(struct sock *sk, struct sk_psock *psock, int len);
+typedef int sms_consumer_t(struct sock *sk, struct sk_psock *psock, int len);
 
-int rehearsal_same(consumer_t *one, consumer_t *other);
+int sms_rehearsal_same(sms_consumer_t *one, sms_consumer_t *other);
 
 #endif

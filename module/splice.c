@@ -37,7 +37,7 @@
  * @pipe:  where the bytes go, locked by the caller
  * @len:   how many are still wanted
  * @flags: SPLICE_F_*
- * @verdict: what symbols_sk_has_verdict() said before the queues were looked at
+ * @verdict: what sms_sk_has_verdict() said before the queues were looked at
  * @eof:   a FIN was found in ingress_msg
  */
 struct splice_state {
@@ -69,9 +69,9 @@ static void account_stream(struct sock *sk, const struct splice_state *ss,
 	if (after(seq, tp->rcv_nxt))
 		seq = tp->rcv_nxt;
 	WRITE_ONCE(tp->copied_seq, seq);
-	symbols_tcp_rcv_space_adjust(sk);
+	sms_tcp_rcv_space_adjust(sk);
 	if (taken)
-		symbols_tcp_cleanup_rbuf(sk, taken);
+		sms_tcp_cleanup_rbuf(sk, taken);
 }
 
 /* is_next_msg_fin(), for a message that starts with no bytes. */
@@ -95,7 +95,7 @@ static int splice_ingress_msg(struct sock *sk, struct sk_psock *psock,
 	size_t own = 0;
 	int ret;
 
-	ret = ingress_splice(sk, psock, ss->pipe, ss->len, &own);
+	ret = sms_ingress_splice(sk, psock, ss->pipe, ss->len, &own);
 	if (ret > 0)
 		account_stream(sk, ss, own, ret);
 	else if (!ret && first)
@@ -128,9 +128,9 @@ static int splice_receive_queue(struct sock *sk, struct splice_state *ss,
 
 	ret = tcp_read_sock(sk, &desc, splice_skb);
 	if (ret > 0)
-		stats_add(sk, STATS_RECEIVE_QUEUE, ret);
+		sms_stats_add(sk, SMS_STATS_RECEIVE_QUEUE, ret);
 	else if (ret == -ENOMEM)
-		stats_add(sk, STATS_NO_MEMORY, 1);
+		sms_stats_add(sk, SMS_STATS_NO_MEMORY, 1);
 	return ret;
 }
 
@@ -141,7 +141,7 @@ static int splice_receive_queue(struct sock *sk, struct splice_state *ss,
  */
 static bool receive_queue_first(struct sock *sk, struct sk_psock *psock)
 {
-	bool caught_up = ingress_caught_up(sk, psock);
+	bool caught_up = sms_ingress_caught_up(sk, psock);
 
 	if (skb_queue_empty(&sk->sk_receive_queue))
 		return false;
@@ -164,7 +164,7 @@ static bool left_to_program(struct sock *sk)
 	struct sk_psock *psock;
 	bool left;
 
-	if (symbols_sk_has_verdict(sk))
+	if (sms_sk_has_verdict(sk))
 		return true;
 	/* A parser never gets beyond the urgent mark. */
 	if (tcp_sk(sk)->urg_data)
@@ -204,7 +204,7 @@ static bool next_skb_is_ours(struct sock *sk, struct sk_psock *psock)
 {
 	const struct strparser *strp = sk_psock_parser(psock);
 
-	return strp && !symbols_sk_has_verdict(sk) &&
+	return strp && !sms_sk_has_verdict(sk) &&
 	       !skb_queue_empty(&sk->sk_receive_queue) &&
 	       (partly_read(sk, strp) || parser_gave_up(sk, strp));
 }
@@ -246,7 +246,7 @@ static int splice_once(struct sock *sk, struct splice_state *ss)
 	if (unlikely(!psock))
 		return splice_receive_queue(sk, ss, SIZE_MAX);
 
-	ss->verdict = symbols_sk_has_verdict(sk);
+	ss->verdict = sms_sk_has_verdict(sk);
 	ours = next_skb_is_ours(sk, psock);
 	if (!left_to_program(sk)) {
 		ours = false;
@@ -266,7 +266,7 @@ static int splice_once(struct sock *sk, struct splice_state *ss)
 
 static bool readable(struct sock *sk)
 {
-	if (inflight_draining() || ingress_msg_queued(sk))
+	if (sms_inflight_draining() || sms_ingress_msg_queued(sk))
 		return true;
 	return !left_to_program(sk) &&
 	       !skb_queue_empty_lockless(&sk->sk_receive_queue);
@@ -275,15 +275,15 @@ static bool readable(struct sock *sk)
 /* As sk_wait_data(), for both queues and the end of the module. */
 static int wait_for_data(struct sock *sk, long *timeo)
 {
-	struct inflight_wait wait;
+	struct sms_inflight_wait wait;
 	int ret;
 
-	stats_add(sk, STATS_WAITS, 1);
-	inflight_add_wait(sk, &wait);
+	sms_stats_add(sk, SMS_STATS_WAITS, 1);
+	sms_inflight_add_wait(sk, &wait);
 	sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
 	ret = sk_wait_event(sk, timeo, readable(sk), &wait.sock);
 	sk_clear_bit(SOCKWQ_ASYNC_WAITDATA, sk);
-	inflight_remove_wait(sk, &wait);
+	sms_inflight_remove_wait(sk, &wait);
 	return ret;
 }
 
@@ -324,7 +324,7 @@ static bool verdict_due(struct sock *sk)
 
 	if (likely(!skb) || !left_to_program(sk))
 		return false;
-	return symbols_sk_has_verdict(sk) || skb->len ||
+	return sms_sk_has_verdict(sk) || skb->len ||
 	       !skb_queue_is_last(&sk->sk_receive_queue, skb) ||
 	       ingress_underway(sk);
 }
@@ -363,9 +363,9 @@ static int nothing_there(struct sock *sk, long *timeo)
 		return ret;
 	if (!*timeo)
 		return -EAGAIN;
-	if (inflight_draining()) {
-		stats_add(sk, STATS_RESTARTS, 1);
-		return inflight_restart();
+	if (sms_inflight_draining()) {
+		sms_stats_add(sk, SMS_STATS_RESTARTS, 1);
+		return sms_inflight_restart();
 	}
 
 	/* Urgent data: don't loop. */
@@ -381,8 +381,8 @@ static int nothing_there(struct sock *sk, long *timeo)
 	 * A parser that waits for bytes that won't come: the answer of
 	 * tcp_bpf_recvmsg_parser().
 	 */
-	if (ended && symbols_sk_has_verdict(sk) && verdict_due(sk) &&
-	    !ingress_msg_queued(sk))
+	if (ended && sms_sk_has_verdict(sk) && verdict_due(sk) &&
+	    !sms_ingress_msg_queued(sk))
 		return -EAGAIN;
 	return 1;
 }
@@ -392,7 +392,7 @@ static bool stop_after_some(const struct sock *sk,
 {
 	return sk->sk_err || sk->sk_state == TCP_CLOSE ||
 	       (sk->sk_shutdown & RCV_SHUTDOWN) || signal_pending(current) ||
-	       gift_pipe_full(ss->pipe);
+	       sms_gift_pipe_full(ss->pipe);
 }
 
 static ssize_t splice_locked(struct sock *sk, struct splice_state *ss,
@@ -428,7 +428,7 @@ static ssize_t splice_locked(struct sock *sk, struct splice_state *ss,
 }
 
 /**
- * sockmap_splice_read - splice from a socket in a sockmap to a pipe
+ * sms_tcp_splice_read - splice from a socket in a sockmap to a pipe
  * @sock:  the socket
  * @ppos:  position, which a socket doesn't have
  * @pipe:  the pipe, locked by the caller
@@ -442,7 +442,7 @@ static ssize_t splice_locked(struct sock *sk, struct splice_state *ss,
  * Return: bytes spliced; 0 at the end of file; -EAGAIN, -ESPIPE, -ENOTCONN,
  * -ENOMEM, the socket's error, or what an interrupted system call returns.
  */
-ssize_t sockmap_splice_read(struct socket *sock, loff_t *ppos,
+ssize_t sms_tcp_splice_read(struct socket *sock, loff_t *ppos,
 			    struct pipe_inode_info *pipe, size_t len,
 			    unsigned int flags)
 {
@@ -465,9 +465,9 @@ ssize_t sockmap_splice_read(struct socket *sock, loff_t *ppos,
 		release_sock(sk);
 	}
 	if (ret > 0)
-		stats_add(sk, STATS_SERVED, 1);
+		sms_stats_add(sk, SMS_STATS_SERVED, 1);
 	trace_sockmap_splice_served(sk, len, ret);
 
-	inflight_leave();
+	sms_inflight_leave();
 	return ret;
 }

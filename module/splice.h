@@ -7,7 +7,7 @@
 struct pipe_inode_info;
 struct socket;
 
-ssize_t sockmap_splice_read(struct socket *sock, loff_t *ppos,
+ssize_t sms_tcp_splice_read(struct socket *sock, loff_t *ppos,
 			    struct pipe_inode_info *pipe, size_t len,
 			    unsigned int flags);
 

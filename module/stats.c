@@ -17,28 +17,28 @@
 /* No two modules have one name, whatever a copy of this one is called. */
 static char stats_file[MODULE_NAME_LEN + sizeof("_stat")];
 
-static const char *const stats_names[STATS_COUNTERS] = {
-	[STATS_SERVED]		= "SockmapSpliceServed",
-	[STATS_GIFTED]		= "SockmapSpliceGiftedBytes",
-	[STATS_COPIED_HEAD]	= "SockmapSpliceCopiedHeadBytes",
-	[STATS_COPIED_PAGE]	= "SockmapSpliceCopiedPageBytes",
-	[STATS_COPIED_PARAM]	= "SockmapSpliceCopiedParamBytes",
-	[STATS_RECEIVE_QUEUE]	= "SockmapSpliceReceiveQueueBytes",
-	[STATS_PIPE_BUFFERS]	= "SockmapSplicePipeBuffers",
-	[STATS_WAITS]		= "SockmapSpliceWaits",
-	[STATS_RESTARTS]	= "SockmapSpliceRestarts",
-	[STATS_PASSED_UNIX]	= "SockmapSplicePassedUnix",
-	[STATS_NO_MEMORY]	= "SockmapSpliceNoMemory",
+static const char *const stats_names[SMS_STATS_COUNTERS] = {
+	[SMS_STATS_SERVED]		= "SockmapSpliceServed",
+	[SMS_STATS_GIFTED]		= "SockmapSpliceGiftedBytes",
+	[SMS_STATS_COPIED_HEAD]	= "SockmapSpliceCopiedHeadBytes",
+	[SMS_STATS_COPIED_PAGE]	= "SockmapSpliceCopiedPageBytes",
+	[SMS_STATS_COPIED_PARAM]	= "SockmapSpliceCopiedParamBytes",
+	[SMS_STATS_RECEIVE_QUEUE]	= "SockmapSpliceReceiveQueueBytes",
+	[SMS_STATS_PIPE_BUFFERS]	= "SockmapSplicePipeBuffers",
+	[SMS_STATS_WAITS]		= "SockmapSpliceWaits",
+	[SMS_STATS_RESTARTS]	= "SockmapSpliceRestarts",
+	[SMS_STATS_PASSED_UNIX]	= "SockmapSplicePassedUnix",
+	[SMS_STATS_NO_MEMORY]	= "SockmapSpliceNoMemory",
 };
 
-unsigned int stats_net_id;
+unsigned int sms_stats_net_id;
 
 static int stats_show(struct seq_file *seq, void *v)
 {
-	struct stats_net *sn = net_generic(seq->private, stats_net_id);
+	struct sms_stats_net *sn = net_generic(seq->private, sms_stats_net_id);
 	int i, cpu;
 
-	for (i = 0; i < STATS_COUNTERS; i++) {
+	for (i = 0; i < SMS_STATS_COUNTERS; i++) {
 		unsigned long sum = 0;
 
 		for_each_possible_cpu(cpu)
@@ -50,9 +50,9 @@ static int stats_show(struct seq_file *seq, void *v)
 
 static int __net_init stats_net_init(struct net *net)
 {
-	struct stats_net *sn = net_generic(net, stats_net_id);
+	struct sms_stats_net *sn = net_generic(net, sms_stats_net_id);
 
-	sn->stats = alloc_percpu(struct stats);
+	sn->stats = alloc_percpu(struct sms_stats);
 	if (!sn->stats)
 		return -ENOMEM;
 	if (!proc_create_net_single(stats_file, 0444, net->proc_net, stats_show,
@@ -65,7 +65,7 @@ static int __net_init stats_net_init(struct net *net)
 
 static void __net_exit stats_net_exit(struct net *net)
 {
-	struct stats_net *sn = net_generic(net, stats_net_id);
+	struct sms_stats_net *sn = net_generic(net, sms_stats_net_id);
 
 	remove_proc_entry(stats_file, net->proc_net);
 	free_percpu(sn->stats);
@@ -74,29 +74,29 @@ static void __net_exit stats_net_exit(struct net *net)
 static struct pernet_operations stats_net_ops = {
 	.init = stats_net_init,
 	.exit = stats_net_exit,
-	.id = &stats_net_id,
-	.size = sizeof(struct stats_net),
+	.id = &sms_stats_net_id,
+	.size = sizeof(struct sms_stats_net),
 };
 
 /**
- * stats_init - give every network namespace its counters
+ * sms_stats_init - give every network namespace its counters
  *
  * Process context, sleeps.
  *
  * Return: 0 or -ENOMEM.
  */
-int __init stats_init(void)
+int __init sms_stats_init(void)
 {
 	snprintf(stats_file, sizeof(stats_file), "%s_stat", THIS_MODULE->name);
 	return register_pernet_subsys(&stats_net_ops);
 }
 
 /**
- * stats_exit - undo stats_init()
+ * sms_stats_exit - undo sms_stats_init()
  *
  * No task may count any more: not in the reader, not in the hook.
  */
-void stats_exit(void)
+void sms_stats_exit(void)
 {
 	unregister_pernet_subsys(&stats_net_ops);
 }

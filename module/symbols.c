@@ -34,8 +34,8 @@ static unsigned long recvmsg_base __ro_after_init;
 /* 0 on old kernels, which have one recvmsg for all tcp_bpf_prots. */
 static unsigned long recvmsg_verdict __ro_after_init;
 
-DEFINE_STATIC_CALL_NULL(rcv_space_adjust, tcp_rcv_space_adjust);
-DEFINE_STATIC_CALL_NULL(cleanup_rbuf, __tcp_cleanup_rbuf);
+DEFINE_STATIC_CALL_NULL(sms_rcv_space_adjust, tcp_rcv_space_adjust);
+DEFINE_STATIC_CALL_NULL(sms_cleanup_rbuf, __tcp_cleanup_rbuf);
 
 /*
  * Where @name begins.  A kprobe that is registered disabled patches nothing and
@@ -123,8 +123,8 @@ static int __init resolve_called(void)
 	if (ret)
 		return ret;
 
-	static_call_update(rcv_space_adjust, (void *)adjust);
-	static_call_update(cleanup_rbuf, (void *)cleanup);
+	static_call_update(sms_rcv_space_adjust, (void *)adjust);
+	static_call_update(sms_cleanup_rbuf, (void *)cleanup);
 	return 0;
 }
 
@@ -162,7 +162,7 @@ static int __init kernel_splices(void)
 }
 
 /**
- * symbols_resolve - find what is not exported
+ * sms_symbols_resolve - find what is not exported
  *
  * Says in the kernel log what is missing.  Process context, sleeps.
  *
@@ -171,7 +171,7 @@ static int __init kernel_splices(void)
  * it); -ENOENT when a symbol is missing; an error of kprobes or of making a
  * socket.
  */
-int __init symbols_resolve(void)
+int __init sms_symbols_resolve(void)
 {
 	int ret;
 
@@ -205,88 +205,88 @@ static __always_inline unsigned long recvmsg_of(const struct sock *sk)
 }
 
 /**
- * symbols_is_tcp_splice_read - whether an ftrace site is the kernel's own
+ * sms_is_tcp_splice_read - whether an ftrace site is the kernel's own
  * @ip: the site, as an ftrace callback is told
  *
  * ftrace finds functions by name, and any module may have one of that name.
  */
-bool notrace symbols_is_tcp_splice_read(unsigned long ip)
+bool notrace sms_is_tcp_splice_read(unsigned long ip)
 {
 	return ip - tcp_splice_read_address < FTRACE_SITE_MAX;
 }
 
 /**
- * symbols_have_unix - whether unix stream sockets can be in a sockmap
+ * sms_have_unix - whether unix stream sockets can be in a sockmap
  */
-bool symbols_have_unix(void)
+bool sms_have_unix(void)
 {
 	return unix_splice_read_address;
 }
 
 /**
- * symbols_is_unix_stream_splice_read - whether an ftrace site is the kernel's own
+ * sms_is_unix_stream_splice_read - whether an ftrace site is the kernel's own
  * @ip: the site, as an ftrace callback is told
  */
-bool notrace symbols_is_unix_stream_splice_read(unsigned long ip)
+bool notrace sms_is_unix_stream_splice_read(unsigned long ip)
 {
 	return ip - unix_splice_read_address < FTRACE_SITE_MAX;
 }
 
 /**
- * symbols_unix_sk_in_sockmap - whether recvmsg() on @sk would look at a psock
+ * sms_unix_sk_in_sockmap - whether recvmsg() on @sk would look at a psock
  * @sk: a unix stream socket
  *
  * Callable from an ftrace callback: lockless, doesn't sleep, isn't traced.
  */
-bool notrace symbols_unix_sk_in_sockmap(const struct sock *sk)
+bool notrace sms_unix_sk_in_sockmap(const struct sock *sk)
 {
 	return recvmsg_of(sk) == recvmsg_unix;
 }
 
 /**
- * symbols_sk_in_sockmap - whether recvmsg() on @sk would look at a psock
+ * sms_sk_in_sockmap - whether recvmsg() on @sk would look at a psock
  * @sk: a TCP socket
  *
  * Callable from an ftrace callback: lockless, doesn't sleep, isn't traced.
  */
-bool notrace symbols_sk_in_sockmap(const struct sock *sk)
+bool notrace sms_sk_in_sockmap(const struct sock *sk)
 {
-	return recvmsg_of(sk) == recvmsg_base || symbols_sk_has_verdict(sk);
+	return recvmsg_of(sk) == recvmsg_base || sms_sk_has_verdict(sk);
 }
 
 /**
- * symbols_sk_has_verdict - whether a verdict program sees what @sk receives
+ * sms_sk_has_verdict - whether a verdict program sees what @sk receives
  * @sk: a TCP socket
  *
  * Such a socket (TCP_BPF_RX, TCP_BPF_TXRX) is read by
  * tcp_bpf_recvmsg_parser(), which takes nothing from sk_receive_queue.
  * Lockless, and not stable: a socket can leave its map whatever locks are held.
  */
-bool notrace symbols_sk_has_verdict(const struct sock *sk)
+bool notrace sms_sk_has_verdict(const struct sock *sk)
 {
 	return recvmsg_verdict && recvmsg_of(sk) == recvmsg_verdict;
 }
 
 /**
- * symbols_tcp_rcv_space_adjust - the kernel's tcp_rcv_space_adjust()
+ * sms_tcp_rcv_space_adjust - the kernel's tcp_rcv_space_adjust()
  * @sk: a TCP socket, locked
  *
  * Only where READER_MOVES_COPIED_SEQ.
  */
-void symbols_tcp_rcv_space_adjust(struct sock *sk)
+void sms_tcp_rcv_space_adjust(struct sock *sk)
 {
-	static_call(rcv_space_adjust)(sk);
+	static_call(sms_rcv_space_adjust)(sk);
 }
 
 /**
- * symbols_tcp_cleanup_rbuf - the kernel's __tcp_cleanup_rbuf()
+ * sms_tcp_cleanup_rbuf - the kernel's __tcp_cleanup_rbuf()
  * @sk:     a TCP socket, locked
  * @copied: bytes that the reader took
  *
  * Sends the window update that the taken bytes call for.  Only where
  * READER_MOVES_COPIED_SEQ.
  */
-void symbols_tcp_cleanup_rbuf(struct sock *sk, int copied)
+void sms_tcp_cleanup_rbuf(struct sock *sk, int copied)
 {
-	static_call(cleanup_rbuf)(sk, copied);
+	static_call(sms_cleanup_rbuf)(sk, copied);
 }

@@ -18,20 +18,20 @@
 #ifndef SOCKMAP_SPLICE_TRACE_STEPS
 #define SOCKMAP_SPLICE_TRACE_STEPS
 /**
- * enum unload_step - what unloading has got done
- * @UNLOAD_UNHOOKED: no task is sent to the reader any more
- * @UNLOAD_WOKEN:    every sleeper has been woken
- * @UNLOAD_LEFT:     the last task has left the reader
+ * enum sms_unload_step - what unloading has got done
+ * @SMS_UNLOAD_UNHOOKED: no task is sent to the reader any more
+ * @SMS_UNLOAD_WOKEN:    every sleeper has been woken
+ * @SMS_UNLOAD_LEFT:     the last task has left the reader
  */
-enum unload_step { UNLOAD_UNHOOKED, UNLOAD_WOKEN, UNLOAD_LEFT };
+enum sms_unload_step { SMS_UNLOAD_UNHOOKED, SMS_UNLOAD_WOKEN, SMS_UNLOAD_LEFT };
 #endif
 
-TRACE_DEFINE_ENUM(STATS_COPIED_HEAD);
-TRACE_DEFINE_ENUM(STATS_COPIED_PAGE);
-TRACE_DEFINE_ENUM(STATS_COPIED_PARAM);
-TRACE_DEFINE_ENUM(UNLOAD_UNHOOKED);
-TRACE_DEFINE_ENUM(UNLOAD_WOKEN);
-TRACE_DEFINE_ENUM(UNLOAD_LEFT);
+TRACE_DEFINE_ENUM(SMS_STATS_COPIED_HEAD);
+TRACE_DEFINE_ENUM(SMS_STATS_COPIED_PAGE);
+TRACE_DEFINE_ENUM(SMS_STATS_COPIED_PARAM);
+TRACE_DEFINE_ENUM(SMS_UNLOAD_UNHOOKED);
+TRACE_DEFINE_ENUM(SMS_UNLOAD_WOKEN);
+TRACE_DEFINE_ENUM(SMS_UNLOAD_LEFT);
 
 /* A call of splice(2) ends: bytes, 0 for the end of file, or an error. */
 TRACE_EVENT(sockmap_splice_served,
@@ -92,9 +92,9 @@ TRACE_EVENT(sockmap_splice_copied,
 		  __entry->skaddr, __entry->family, __entry->sport,
 		  __entry->dport, __entry->bytes,
 		  __print_symbolic(__entry->reason,
-				   { STATS_COPIED_HEAD, "head" },
-				   { STATS_COPIED_PAGE, "page" },
-				   { STATS_COPIED_PARAM, "param" }))
+				   { SMS_STATS_COPIED_HEAD, "head" },
+				   { SMS_STATS_COPIED_PAGE, "page" },
+				   { SMS_STATS_COPIED_PARAM, "param" }))
 );
 
 /*
@@ -137,9 +137,9 @@ TRACE_EVENT(sockmap_splice_unload,
 
 	TP_printk("step=%s",
 		  __print_symbolic(__entry->step,
-				   { UNLOAD_UNHOOKED, "unhooked" },
-				   { UNLOAD_WOKEN, "woken" },
-				   { UNLOAD_LEFT, "left" }))
+				   { SMS_UNLOAD_UNHOOKED, "unhooked" },
+				   { SMS_UNLOAD_WOKEN, "woken" },
+				   { SMS_UNLOAD_LEFT, "left" }))
 );
 
 #endif

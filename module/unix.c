@@ -50,14 +50,14 @@ static int splice_psock(struct sock *sk, struct pipe_inode_info *pipe,
 		return 0;
 	mutex_lock(&u->iolock);
 	first = sk_psock_peek_msg(psock);
-	ret = ingress_splice(sk, psock, pipe, len, &own);
+	ret = sms_ingress_splice(sk, psock, pipe, len, &own);
 	/* A message without bytes: recvmsg() doesn't get past it either. */
 	if (!ret && first)
 		ret = -EFAULT;
 	if (sk_psock_has_verdict(psock))
-		*judged = ingress_caught_up(sk, psock);
+		*judged = sms_ingress_caught_up(sk, psock);
 	else
-		ingress_fell_behind(psock);
+		sms_ingress_fell_behind(psock);
 	mutex_unlock(&u->iolock);
 	sk_psock_put(sk, psock);
 	return ret;
@@ -80,9 +80,9 @@ static ssize_t splice_receive_queue(struct socket *sock, loff_t *ppos,
 {
 	ssize_t ret;
 
-	flags |= SPLICE_F_NONBLOCK | UNIX_SPLICE_PASSED;
+	flags |= SPLICE_F_NONBLOCK | SMS_UNIX_SPLICE_PASSED;
 	ret = READ_ONCE(sock->ops)->splice_read(sock, ppos, pipe, len, flags);
-	stats_add(sock->sk, STATS_PASSED_UNIX, 1);
+	sms_stats_add(sock->sk, SMS_STATS_PASSED_UNIX, 1);
 	trace_sockmap_splice_passed(sock->sk, ret);
 	return ret;
 }
@@ -106,20 +106,20 @@ static ssize_t splice_once(struct socket *sock, loff_t *ppos,
 		if (judged && !ended)
 			return -EAGAIN;
 		ret = splice_receive_queue(sock, ppos, pipe, len, flags);
-	} while (!ret && ingress_msg_queued(sk));
+	} while (!ret && sms_ingress_msg_queued(sk));
 	return ret;
 }
 
 /* As unix_msg_wait_data(); 0 or what an interrupted system call returns. */
-static int wait_for_data(struct sock *sk, struct inflight_wait *wait,
+static int wait_for_data(struct sock *sk, struct sms_inflight_wait *wait,
 			 long *timeo)
 {
-	if (inflight_draining()) {
-		stats_add(sk, STATS_RESTARTS, 1);
-		return inflight_restart();
+	if (sms_inflight_draining()) {
+		sms_stats_add(sk, SMS_STATS_RESTARTS, 1);
+		return sms_inflight_restart();
 	}
 
-	stats_add(sk, STATS_WAITS, 1);
+	sms_stats_add(sk, SMS_STATS_WAITS, 1);
 	*timeo = wait_woken(&wait->sock, TASK_INTERRUPTIBLE, *timeo);
 	return signal_pending(current) ? sock_intr_errno(*timeo) : 0;
 }
@@ -133,11 +133,11 @@ static ssize_t splice_waiting(struct socket *sock, loff_t *ppos,
 			      unsigned int flags, long timeo)
 {
 	struct sock *sk = sock->sk;
-	struct inflight_wait wait;
+	struct sms_inflight_wait wait;
 	ssize_t ret;
 	int err = 0;
 
-	inflight_add_wait(sk, &wait);
+	sms_inflight_add_wait(sk, &wait);
 	sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
 	for (;;) {
 		ret = splice_once(sock, ppos, pipe, len, flags);
@@ -148,7 +148,7 @@ static ssize_t splice_waiting(struct socket *sock, loff_t *ppos,
 			break;
 	}
 	sk_clear_bit(SOCKWQ_ASYNC_WAITDATA, sk);
-	inflight_remove_wait(sk, &wait);
+	sms_inflight_remove_wait(sk, &wait);
 	return err ?: ret;
 }
 
@@ -159,13 +159,13 @@ static ssize_t splice_some(struct socket *sock, loff_t *ppos,
 	ssize_t ret;
 
 	ret = splice_once(sock, ppos, pipe, len, flags);
-	if (ret != -EAGAIN || !timeo || gift_pipe_full(pipe))
+	if (ret != -EAGAIN || !timeo || sms_gift_pipe_full(pipe))
 		return ret;
 	return splice_waiting(sock, ppos, pipe, len, flags, timeo);
 }
 
 /**
- * unix_splice_read - splice from a unix stream socket in a sockmap to a pipe
+ * sms_unix_splice_read - splice from a unix stream socket in a sockmap to a pipe
  * @sock:  the socket
  * @ppos:  position, which a socket doesn't have
  * @pipe:  the pipe, locked by the caller
@@ -179,7 +179,7 @@ static ssize_t splice_some(struct socket *sock, loff_t *ppos,
  * Return: bytes spliced; 0 at the end of file; -EAGAIN, -ESPIPE, -ENOMEM, the
  * socket's error, or what an interrupted system call returns.
  */
-ssize_t unix_splice_read(struct socket *sock, loff_t *ppos,
+ssize_t sms_unix_splice_read(struct socket *sock, loff_t *ppos,
 			 struct pipe_inode_info *pipe, size_t len,
 			 unsigned int flags)
 {
@@ -193,9 +193,9 @@ ssize_t unix_splice_read(struct socket *sock, loff_t *ppos,
 		ret = splice_some(sock, ppos, pipe, len, flags,
 				  sock_rcvtimeo(sk, !block));
 	if (ret > 0)
-		stats_add(sk, STATS_SERVED, 1);
+		sms_stats_add(sk, SMS_STATS_SERVED, 1);
 	trace_sockmap_splice_served(sk, len, ret);
 
-	inflight_leave();
+	sms_inflight_leave();
 	return ret;
 }

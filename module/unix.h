@@ -9,12 +9,12 @@
  * In the flags of the reader's own calls to unix_stream_splice_read().
  * splice(2) refuses what isn't in SPLICE_F_ALL, and nobody below looks at it.
  */
-#define UNIX_SPLICE_PASSED	BIT(31)
+#define SMS_UNIX_SPLICE_PASSED	BIT(31)
 
 struct pipe_inode_info;
 struct socket;
 
-ssize_t unix_splice_read(struct socket *sock, loff_t *ppos,
+ssize_t sms_unix_splice_read(struct socket *sock, loff_t *ppos,
 			 struct pipe_inode_info *pipe, size_t len,
 			 unsigned int flags);
 

@@ -120,7 +120,7 @@ static long long kprobe_calls(const struct watcher *w)
  */
 static int graph_come(const struct watcher *w)
 {
-	static const char filter[] = HOOKED " sockmap_splice_read";
+	static const char filter[] = HOOKED " sms_tcp_splice_read";
 
 	(void)w;
 	if (access(TRACEFS "/set_ftrace_filter", F_OK))
