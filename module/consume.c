@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Taking bytes off ingress_msg that have been put into a pipe.
+ * Taking bytes off ingress_msg after they have been put into a pipe.
  *
  * How bytes that leave a message are accounted has changed many times, in .c
  * files that no header tells of, and stable kernels got the changes too.  The
- * kernel's own sk_msg_recvmsg(), told to discard what it receives, is right
- * about its own kernel; but it goes over every page, and accounts each fragment
- * by itself.  So there are two ways:
+ * kernel's own sk_msg_recvmsg(), told to discard what it receives, is always
+ * right for its own kernel; but it visits every page and accounts each fragment
+ * separately.  So there are two ways:
  *
  *  - by the kernel: sk_msg_recvmsg();
- *  - directly: what the newest kernels do, all fragments at once.  This way is
- *    taken only if a rehearsal, before anybody is served, found that it leaves
- *    everything as the kernel's way does (rehearsal.c), and where the kernel's
- *    way is known to do nothing that a rehearsal can't see.
+ *  - directly: what the newest kernels do, for all fragments at once.  It is
+ *    used only if a check at load time found that it leaves everything as the
+ *    kernel's way does (consume_check.c), and only where the kernel's way is
+ *    known to do nothing that the check can't see.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -24,7 +24,7 @@
 
 #include "compat.h"
 #include "consume.h"
-#include "rehearsal.h"
+#include "consume_check.h"
 
 static bool kernel_consumes;
 module_param(kernel_consumes, bool, 0444);
@@ -41,7 +41,10 @@ static int consume_by_kernel(struct sock *sk, struct sk_psock *psock, int len)
 	return sk_msg_recvmsg(sk, psock, &msg, len, 0);
 }
 
-/* Takes up to *@left bytes, *@owned of them no skb's; says whether it's empty. */
+/*
+ * Takes up to *@left bytes of @msg and counts in *@owned those that no skb owns.
+ * Returns whether the message is empty now.
+ */
 static bool consume_msg(struct sk_msg *msg, int *left, int *owned)
 {
 	struct scatterlist *sge;
@@ -79,13 +82,13 @@ static int consume_directly(struct sock *sk, struct sk_psock *psock, int len)
 		msg = sk_psock_peek_msg(psock);
 		if (!msg || !consume_msg(msg, &left, &owned))
 			break;
-		/* Of no size any more: what it had is taken off the sum below. */
+		/* Its size is 0 by now; msg_tot_len is corrected below. */
 		kfree_sk_msg(sk_psock_dequeue_msg(psock));
 	}
 
 	sk_psock_msg_len_add(psock, left - len);
 	if (owned) {
-		/* First, as in sock_rfree(): SO_RESERVE_MEM counts it in. */
+		/* Before uncharging, as in sock_rfree(): SO_RESERVE_MEM reads it. */
 		if (counted_as_received)
 			atomic_sub(owned, &sk->sk_rmem_alloc);
 		sk_mem_uncharge(sk, owned);
@@ -96,7 +99,7 @@ static int consume_directly(struct sock *sk, struct sk_psock *psock, int len)
 static int __init try_directly(bool received)
 {
 	counted_as_received = received;
-	return sms_rehearsal_same(consume_by_kernel, consume_directly);
+	return sms_consumers_agree(consume_by_kernel, consume_directly);
 }
 
 static int __init can_consume_directly(void)

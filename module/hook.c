@@ -25,8 +25,8 @@
 #include "compat.h"
 #include "hook.h"
 #include "inflight.h"
-#include "splice.h"
 #include "symbols.h"
+#include "tcp.h"
 #include "unix.h"
 
 /*

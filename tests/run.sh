@@ -120,7 +120,7 @@ check_sparse() {
 # built the kernel, which may be newer.
 judge_compiler() {
 	local name=$1 words=$2 dir=$3 ours
-	ours='(^|/)module/[a-z]+\.[ch]:.*(warning|error):|WARNING: modpost|error: make failed'
+	ours='(^|/)module/[a-z_]+\.[ch]:.*(warning|error):|WARNING: modpost|error: make failed'
 	if grep -qE "$ours" "$words"; then
 		verdict "$dir" fail "$name"
 		grep -A 5 -E "$ours" "$words" | sed 's/^/\t/' >>"$dir/verdicts"

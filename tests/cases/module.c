@@ -160,7 +160,7 @@ static void copies(const struct test *t)
 }
 
 /*
- * The rehearsal at load found that the module's own accounting is the kernel's. It isn't on 5.10,
+ * The check at load found that the module's own accounting is the kernel's. It isn't on 5.10,
  * where recvmsg() finishes a message in another way.
  */
 static void consumes_directly(const struct test *t)

@@ -24,9 +24,9 @@
 #include "gift.h"
 #include "inflight.h"
 #include "ingress.h"
-#include "splice.h"
 #include "stats.h"
 #include "symbols.h"
+#include "tcp.h"
 #include "trace.h"
 
 /* How long to wait before bytes are offered to a verdict program again. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-#ifndef SOCKMAP_SPLICE_SPLICE_H
-#define SOCKMAP_SPLICE_SPLICE_H
+#ifndef SOCKMAP_SPLICE_TCP_H
+#define SOCKMAP_SPLICE_TCP_H
 
 #include <linux/types.h>
 
