@@ -2,6 +2,10 @@
 /*
  * From bytes in pages to pipe buffers.
  *
+ * A gift, here, is a page that goes into the pipe by reference instead of a
+ * copy of its bytes.  It isn't PIPE_BUF_FLAG_GIFT, which a writer gives with a
+ * page that it has no more use for: nobody may steal these pages.
+ *
  * A page that can be shared is given to the pipe by reference.  A run of bytes
  * is one buffer however many pages of a compound page it spans, and grows when
  * the next run follows it in the same compound page: pipes have 16 slots by
@@ -106,14 +110,20 @@ static int gift_copy(struct sms_gift *gift, struct sock *sk, const char *from,
 	return copied;
 }
 
-/* SMS_STATS_GIFTED, or why not. */
-static enum sms_stats_counter gift_how(struct page *page, bool in_head)
+/* What counts the bytes that were copied for a reason. */
+static const enum sms_stats_counter copied_counter[] = {
+	[SMS_COPIED_HEAD]	= SMS_STATS_COPIED_HEAD,
+	[SMS_COPIED_PAGE]	= SMS_STATS_COPIED_PAGE,
+	[SMS_COPIED_PARAM]	= SMS_STATS_COPIED_PARAM,
+};
+
+static enum sms_copied why_copy(struct page *page, bool in_head)
 {
 	if (unlikely(READ_ONCE(always_copy)))
-		return SMS_STATS_COPIED_PARAM;
+		return SMS_COPIED_PARAM;
 	if (in_head)
-		return SMS_STATS_COPIED_HEAD;
-	return likely(sendpage_ok(page)) ? SMS_STATS_GIFTED : SMS_STATS_COPIED_PAGE;
+		return SMS_COPIED_HEAD;
+	return likely(sendpage_ok(page)) ? SMS_COPIED_NOT : SMS_COPIED_PAGE;
 }
 
 /**
@@ -136,10 +146,10 @@ static enum sms_stats_counter gift_how(struct page *page, bool in_head)
 int sms_gift_bytes(struct sms_gift *gift, struct sock *sk, struct page *page,
 	       unsigned int offset, unsigned int len, bool in_head)
 {
-	enum sms_stats_counter how = gift_how(page, in_head);
+	enum sms_copied why = why_copy(page, in_head);
 	int n;
 
-	if (likely(how == SMS_STATS_GIFTED)) {
+	if (likely(why == SMS_COPIED_NOT)) {
 		if (!gift_push(gift, page, offset, len))
 			return 0;
 		gift->bytes += len;
@@ -148,8 +158,8 @@ int sms_gift_bytes(struct sms_gift *gift, struct sock *sk, struct page *page,
 
 	n = gift_copy(gift, sk, gift_address(page, offset), len);
 	if (n > 0) {
-		sms_stats_add(sk, how, n);
-		trace_sockmap_splice_copied(sk, n, how);
+		sms_stats_add(sk, copied_counter[why], n);
+		trace_sockmap_splice_copied(sk, n, why);
 	}
 	return n;
 }

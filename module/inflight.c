@@ -19,8 +19,11 @@
  *  - the instructions between uncounting and the return to the kernel are
  *    covered by synchronize_rcu_tasks(), see bpf_tramp_image_put().
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/completion.h>
 #include <linux/percpu.h>
+#include <linux/printk.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <net/sock.h>
@@ -43,47 +46,49 @@ static void last_left(struct percpu_ref *ref)
 /**
  * sms_inflight_init - get ready to count
  *
+ * Says so in the kernel log when there is no memory.
+ *
  * Return: 0 or -ENOMEM.
  */
 int __init sms_inflight_init(void)
 {
-	int cpu;
+	int cpu, ret;
 
 	for_each_possible_cpu(cpu)
 		init_waitqueue_head(per_cpu_ptr(&drain_queue, cpu));
-	return percpu_ref_init(&sms_inflight_ref, last_left, 0, GFP_KERNEL);
+	ret = percpu_ref_init(&sms_inflight_ref, last_left, 0, GFP_KERNEL);
+	if (ret)
+		pr_err("not loaded: out of memory\n");
+	return ret;
 }
 
-/**
- * sms_inflight_exit - undo sms_inflight_init()
- *
- * No task may be in the reader, nor on its way there.
- */
-void sms_inflight_exit(void)
-{
-	percpu_ref_exit(&sms_inflight_ref);
-}
-
-/**
- * sms_inflight_drain - get every task out of the module's text
- *
- * The hook must be gone, so that no task enters any more.  Sleeps until the
- * last task has left: none of them waits for bytes any longer.  One may wait for
- * the socket's lock (or iolock), for as long as another task's call keeps it.
- */
-void sms_inflight_drain(void)
+/* Wakes every sleeper, and makes those leave that would go to sleep. */
+static void wake_sleepers(void)
 {
 	int cpu;
 
 	WRITE_ONCE(draining, true);
 	/*
-	 * Pairs with the queueing in sms_inflight_add_wait(): a reader either sees
-	 * draining when it looks before it sleeps, or is in a queue here.
+	 * Pairs with the queueing in sms_inflight_add_wait(): a reader either
+	 * sees draining when it looks before it sleeps, or is in a queue here.
 	 */
 	smp_mb();
 	for_each_possible_cpu(cpu)
 		wake_up_all(per_cpu_ptr(&drain_queue, cpu));
 	trace_sockmap_splice_unload(SMS_UNLOAD_WOKEN);
+}
+
+/**
+ * sms_inflight_exit - get every task out of the module's text
+ *
+ * The hook must be gone, so that no task enters any more.  Sleeps until the
+ * last task has left: none of them waits for bytes any longer.  One may wait
+ * for the socket's lock (or iolock), for as long as another task's call holds
+ * it.
+ */
+void sms_inflight_exit(void)
+{
+	wake_sleepers();
 
 	percpu_ref_kill(&sms_inflight_ref);
 	wait_for_completion(&all_left);
@@ -95,6 +100,8 @@ void sms_inflight_drain(void)
 	 */
 	synchronize_rcu_tasks();
 	trace_sockmap_splice_unload(SMS_UNLOAD_LEFT);
+
+	percpu_ref_exit(&sms_inflight_ref);
 }
 
 /**
@@ -148,7 +155,7 @@ static int drain_wake(struct wait_queue_entry *entry, unsigned int mode,
  * @sk: the socket whose wakeups end the sleep; TCP: locked
  * @w:  room for the two queue entries; the one to sleep on is @w->sock
  *
- * sms_inflight_drain() ends the sleep as well.
+ * sms_inflight_exit() ends the sleep as well.
  */
 void sms_inflight_add_wait(struct sock *sk, struct sms_inflight_wait *w)
 {
@@ -159,7 +166,7 @@ void sms_inflight_add_wait(struct sock *sk, struct sms_inflight_wait *w)
 	w->head = raw_cpu_ptr(&drain_queue);
 	add_wait_queue(w->head, &w->drain);
 	add_wait_queue(sk_sleep(sk), &w->sock);
-	/* Pairs with the one in sms_inflight_drain(). */
+	/* Pairs with the one in sms_inflight_exit(). */
 	smp_mb();
 }
 

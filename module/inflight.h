@@ -10,7 +10,7 @@ struct sock;
 /**
  * struct sms_inflight_wait - a task asleep in the reader
  * @sock:  its place in the socket's wait queue
- * @drain: its place in the wait queue that sms_inflight_drain() wakes
+ * @drain: its place in the wait queue that sms_inflight_exit() wakes
  * @head:  that queue
  */
 struct sms_inflight_wait {
@@ -23,7 +23,6 @@ extern struct percpu_ref sms_inflight_ref;
 
 int sms_inflight_init(void);
 void sms_inflight_exit(void);
-void sms_inflight_drain(void);
 
 /**
  * sms_inflight_enter - count a task that is about to run the module's text

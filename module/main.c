@@ -14,15 +14,19 @@
 #include "consume.h"
 #include "hook.h"
 #include "inflight.h"
+#include "ksyms.h"
+#include "sockmap.h"
 #include "stats.h"
-#include "symbols.h"
-#include "trace.h"
 
 static int __init sockmap_splice_init(void)
 {
 	int ret;
 
-	ret = sms_symbols_resolve();
+	ret = sms_sockmap_init();
+	if (ret)
+		return ret;
+
+	ret = sms_ksyms_init();
 	if (ret)
 		return ret;
 
@@ -30,37 +34,29 @@ static int __init sockmap_splice_init(void)
 
 	ret = sms_stats_init();
 	if (ret)
-		goto no_memory;
+		return ret;
 
 	ret = sms_inflight_init();
 	if (ret)
-		goto no_inflight;
+		goto err_inflight;
 
 	ret = sms_hook_install();
 	if (ret)
-		goto no_hook;
+		goto err_hook;
 
 	pr_info("serving splice() on sockmap sockets\n");
 	return 0;
 
-no_hook:
-	/* One function may have been hooked before the other couldn't be. */
-	sms_inflight_drain();
+err_hook:
 	sms_inflight_exit();
+err_inflight:
 	sms_stats_exit();
-	return ret;
-no_inflight:
-	sms_stats_exit();
-no_memory:
-	pr_err("not loaded: out of memory\n");
 	return ret;
 }
 
 static void __exit sockmap_splice_exit(void)
 {
 	sms_hook_remove();
-	trace_sockmap_splice_unload(SMS_UNLOAD_UNHOOKED);
-	sms_inflight_drain();
 	sms_inflight_exit();
 	sms_stats_exit();
 	pr_info("unloaded, splice() is the kernel's own again\n");

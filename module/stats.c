@@ -5,14 +5,14 @@
  * cache line; summed when somebody reads them.  They begin at zero when the
  * module is loaded or the namespace is made.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/module.h>
+#include <linux/printk.h>
 #include <linux/proc_fs.h>
 #include <linux/seq_file.h>
 
 #include "stats.h"
-
-#define CREATE_TRACE_POINTS
-#include "trace.h"
 
 /* No two modules have one name, whatever a copy of this one is called. */
 static char stats_file[MODULE_NAME_LEN + sizeof("_stat")];
@@ -81,14 +81,19 @@ static struct pernet_operations stats_net_ops = {
 /**
  * sms_stats_init - give every network namespace its counters
  *
- * Process context, sleeps.
+ * Says so in the kernel log when there is no memory.  Process context, sleeps.
  *
  * Return: 0 or -ENOMEM.
  */
 int __init sms_stats_init(void)
 {
+	int ret;
+
 	snprintf(stats_file, sizeof(stats_file), "%s_stat", THIS_MODULE->name);
-	return register_pernet_subsys(&stats_net_ops);
+	ret = register_pernet_subsys(&stats_net_ops);
+	if (ret)
+		pr_err("not loaded: out of memory\n");
+	return ret;
 }
 
 /**

@@ -24,8 +24,9 @@
 #include "gift.h"
 #include "inflight.h"
 #include "ingress.h"
+#include "ksyms.h"
 #include "stats.h"
-#include "symbols.h"
+#include "sockmap.h"
 #include "tcp.h"
 #include "trace.h"
 
@@ -37,7 +38,7 @@
  * @pipe:  where the bytes go, locked by the caller
  * @len:   how many are still wanted
  * @flags: SPLICE_F_*
- * @verdict: what sms_sk_has_verdict() said before the queues were looked at
+ * @verdict: what sms_tcp_sk_has_verdict() said before the queues were looked at
  * @eof:   a FIN was found in ingress_msg
  */
 struct splice_state {
@@ -164,7 +165,7 @@ static bool left_to_program(struct sock *sk)
 	struct sk_psock *psock;
 	bool left;
 
-	if (sms_sk_has_verdict(sk))
+	if (sms_tcp_sk_has_verdict(sk))
 		return true;
 	/* A parser never gets beyond the urgent mark. */
 	if (tcp_sk(sk)->urg_data)
@@ -204,7 +205,7 @@ static bool next_skb_is_ours(struct sock *sk, struct sk_psock *psock)
 {
 	const struct strparser *strp = sk_psock_parser(psock);
 
-	return strp && !sms_sk_has_verdict(sk) &&
+	return strp && !sms_tcp_sk_has_verdict(sk) &&
 	       !skb_queue_empty(&sk->sk_receive_queue) &&
 	       (partly_read(sk, strp) || parser_gave_up(sk, strp));
 }
@@ -246,7 +247,7 @@ static int splice_once(struct sock *sk, struct splice_state *ss)
 	if (unlikely(!psock))
 		return splice_receive_queue(sk, ss, SIZE_MAX);
 
-	ss->verdict = sms_sk_has_verdict(sk);
+	ss->verdict = sms_tcp_sk_has_verdict(sk);
 	ours = next_skb_is_ours(sk, psock);
 	if (!left_to_program(sk)) {
 		ours = false;
@@ -324,7 +325,7 @@ static bool verdict_due(struct sock *sk)
 
 	if (likely(!skb) || !left_to_program(sk))
 		return false;
-	return sms_sk_has_verdict(sk) || skb->len ||
+	return sms_tcp_sk_has_verdict(sk) || skb->len ||
 	       !skb_queue_is_last(&sk->sk_receive_queue, skb) ||
 	       ingress_underway(sk);
 }
@@ -381,7 +382,7 @@ static int nothing_there(struct sock *sk, long *timeo)
 	 * A parser that waits for bytes that won't come: the answer of
 	 * tcp_bpf_recvmsg_parser().
 	 */
-	if (ended && sms_sk_has_verdict(sk) && verdict_due(sk) &&
+	if (ended && sms_tcp_sk_has_verdict(sk) && verdict_due(sk) &&
 	    !sms_ingress_msg_queued(sk))
 		return -EAGAIN;
 	return 1;

@@ -13,10 +13,22 @@
 #include <linux/tracepoint.h>
 #include <net/sock.h>
 
-#include "stats.h"
+#ifndef SOCKMAP_SPLICE_TRACE_ENUMS
+#define SOCKMAP_SPLICE_TRACE_ENUMS
+/**
+ * enum sms_copied - why bytes were copied into the pipe
+ * @SMS_COPIED_NOT:   they weren't: the pipe got their page
+ * @SMS_COPIED_HEAD:  they are in a kmalloc()ed skb head
+ * @SMS_COPIED_PAGE:  their page is a slab's or has no references
+ * @SMS_COPIED_PARAM: the parameter copy says so
+ */
+enum sms_copied {
+	SMS_COPIED_NOT,
+	SMS_COPIED_HEAD,
+	SMS_COPIED_PAGE,
+	SMS_COPIED_PARAM,
+};
 
-#ifndef SOCKMAP_SPLICE_TRACE_STEPS
-#define SOCKMAP_SPLICE_TRACE_STEPS
 /**
  * enum sms_unload_step - what unloading has got done
  * @SMS_UNLOAD_UNHOOKED: no task is sent to the reader any more
@@ -26,9 +38,9 @@
 enum sms_unload_step { SMS_UNLOAD_UNHOOKED, SMS_UNLOAD_WOKEN, SMS_UNLOAD_LEFT };
 #endif
 
-TRACE_DEFINE_ENUM(SMS_STATS_COPIED_HEAD);
-TRACE_DEFINE_ENUM(SMS_STATS_COPIED_PAGE);
-TRACE_DEFINE_ENUM(SMS_STATS_COPIED_PARAM);
+TRACE_DEFINE_ENUM(SMS_COPIED_HEAD);
+TRACE_DEFINE_ENUM(SMS_COPIED_PAGE);
+TRACE_DEFINE_ENUM(SMS_COPIED_PARAM);
 TRACE_DEFINE_ENUM(SMS_UNLOAD_UNHOOKED);
 TRACE_DEFINE_ENUM(SMS_UNLOAD_WOKEN);
 TRACE_DEFINE_ENUM(SMS_UNLOAD_LEFT);
@@ -92,9 +104,9 @@ TRACE_EVENT(sockmap_splice_copied,
 		  __entry->skaddr, __entry->family, __entry->sport,
 		  __entry->dport, __entry->bytes,
 		  __print_symbolic(__entry->reason,
-				   { SMS_STATS_COPIED_HEAD, "head" },
-				   { SMS_STATS_COPIED_PAGE, "page" },
-				   { SMS_STATS_COPIED_PARAM, "param" }))
+				   { SMS_COPIED_HEAD, "head" },
+				   { SMS_COPIED_PAGE, "page" },
+				   { SMS_COPIED_PARAM, "param" }))
 );
 
 /*

@@ -36,7 +36,7 @@ build_modules() {
 	build_module "$RELEASE"
 	cp "$(module_path "$RELEASE")" "$RUN/files/as-it-is.ko"
 	build_changed_module by-symbol Kbuild '/PROTO_SPLICE_READ/d'
-	build_changed_module by-proto module/symbols.c 's/"tcp_bpf_splice_read"/"another_name"/'
+	build_changed_module by-proto module/sockmap.c 's/"tcp_bpf_splice_read"/"another_name"/'
 }
 
 # Boots the kernel with PARAMETERS and adds to the verdicts what became of the cases.
