@@ -13,6 +13,7 @@
 #include <linux/ptrace.h>
 #include <linux/skmsg.h>
 #include <linux/static_call.h>
+#include <net/af_unix.h>
 #include <net/sock.h>
 #include <net/tcp.h>
 #ifdef HAVE_NET_RPS_H
@@ -116,34 +117,74 @@ static inline void kfree_sk_msg(struct sk_msg *msg)
 static inline void sk_psock_msg_len_add(struct sk_psock *psock, int diff)
 {
 }
+
+static inline u32 sk_psock_get_msg_len_nolock(struct sk_psock *psock)
+{
+	struct sk_msg *msg;
+	u32 len = 0;
+
+	for (msg = sk_psock_peek_msg(psock); msg;
+	     msg = sk_psock_next_msg(psock, msg))
+		len += msg->sg.size;
+	return len;
+}
 #endif
 
-/*
- * Whether a verdict program or a parser is attached to @psock.  Kernels that
- * have no tcp_bpf_recvmsg_parser() don't show it in sk_prot.
- */
-static inline bool sk_psock_has_verdict(const struct sk_psock *psock)
+/* 6.12 knows fragments that the CPU can't read, in the memory of a device. */
+#ifndef HAVE_SKB_FRAGS_READABLE
+static inline bool skb_frags_readable(const struct sk_buff *skb)
 {
-#ifdef HAVE_SK_PSOCK_PARSER
-	return psock->parser.enabled;
+	return true;
+}
+#endif
+
+/* Whether a unix socket has out-of-band bytes to be received. */
+static inline bool unix_has_oob(const struct unix_sock *u)
+{
+#if IS_ENABLED(CONFIG_AF_UNIX_OOB)
+	return READ_ONCE(u->oob_skb);
 #else
-	return psock->saved_data_ready;
+	return false;
+#endif
+}
+
+/* The bytes in its sk_receive_queue: counted since 6.17. */
+static inline void unix_inq_sub(struct unix_sock *u, u32 len)
+{
+#ifdef HAVE_UNIX_INQ_LEN
+	WRITE_ONCE(u->inq_len, u->inq_len - len);
 #endif
 }
 
 /*
- * The parser attached to @psock, or NULL: 5.13 took it out of a struct of its
- * own.
+ * Whether a verdict program or a parser is attached to @psock: gone from 7.3,
+ * which doesn't ask any more.
+ */
+#ifndef HAVE_SK_PSOCK_STRP_ENABLED
+static inline bool sk_psock_strp_enabled(struct sk_psock *psock)
+{
+	return psock->saved_data_ready;
+}
+#endif
+
+/*
+ * The parser at work for @psock, or NULL: 5.13 took it out of a struct of its
+ * own.  A parser program without the verdict program that goes with it doesn't
+ * start one.
  */
 static inline const struct strparser *
 sk_psock_parser(const struct sk_psock *psock)
 {
 #ifdef HAVE_SK_PSOCK_PARSER
-	return psock->progs.skb_parser && psock->parser.enabled ?
-	       &psock->parser.strp : NULL;
+	const struct strparser *strp = &psock->parser.strp;
+
+	return psock->progs.skb_parser && psock->parser.enabled && strp->sk ?
+	       strp : NULL;
 #else
-	return psock->progs.stream_parser && psock->saved_data_ready ?
-	       &psock->strp : NULL;
+	const struct strparser *strp = &psock->strp;
+
+	return psock->progs.stream_parser && psock->saved_data_ready &&
+	       strp->sk ? strp : NULL;
 #endif
 }
 
@@ -160,9 +201,77 @@ void __tcp_cleanup_rbuf(struct sock *sk, int copied);
 #endif
 
 /*
- * Whether @msg holds bytes of @sk's own TCP stream, not redirected ones, which
- * are no part of its sequence space.  Kernels that can tell (since 7.0, and
- * stable) mark their own in msg->sk; on the others recvmsg counts them all.
+ * Whether @msg, of a socket whose bytes pass a verdict program, is marked as
+ * holding bytes of @sk's own stream: since 7.0, and stable.
+ */
+static inline bool sk_msg_marked_self(const struct sk_msg *msg,
+				      const struct sock *sk)
+{
+#ifdef HAVE_COPIED_FROM_SELF
+	return msg->sk == sk;
+#else
+	return false;
+#endif
+}
+
+static inline void sk_msg_mark_self(struct sk_msg *msg, struct sock *sk)
+{
+#ifdef HAVE_COPIED_FROM_SELF
+	msg->sk = sk;
+#endif
+}
+
+/*
+ * Whether @msg is a parser's: it may then begin anywhere in its skb.  Kernels
+ * that don't tell (before 5.16, and stable) queue the whole skb.
+ */
+static inline bool sk_msg_from_parser(const struct sk_msg *msg)
+{
+#ifdef HAVE_SKB_BPF_STRPARSER
+	return msg->skb && skb_bpf_strparser(msg->skb);
+#else
+	return false;
+#endif
+}
+
+/*
+ * Whether an skb in ingress_skb goes to ingress_msg, or out by the socket.
+ * While sk_psock_backlog() handles one it doesn't say.
+ */
+static inline bool skb_bpf_goes_in(const struct sk_buff *skb)
+{
+#ifdef HAVE_SKB_BPF_STRPARSER
+	return skb_bpf_ingress(skb);
+#else
+	return tcp_skb_bpf_ingress(skb);
+#endif
+}
+
+static inline bool skb_bpf_goes_out(const struct sk_buff *skb)
+{
+#ifdef HAVE_SKB_BPF_STRPARSER
+	return skb->_sk_redir && !skb_bpf_ingress(skb);
+#else
+	return !tcp_skb_bpf_ingress(skb);
+#endif
+}
+
+/*
+ * Whether an skb's place in sequence space is where bytes of @sk's own stream
+ * are that haven't been read: they are charged to the socket, and no more than
+ * that behind rcv_nxt.  Another stream's are there by chance in one of some
+ * thousand cases.
+ */
+static inline bool tcp_skb_may_be_own(const struct sock *sk,
+				      const struct sk_buff *skb)
+{
+	return tcp_sk(sk)->rcv_nxt - TCP_SKB_CB(skb)->end_seq <=
+	       max(atomic_read(&sk->sk_rmem_alloc), READ_ONCE(sk->sk_rcvbuf));
+}
+
+/*
+ * Whether @msg holds bytes of @sk's own stream, not redirected ones, which are
+ * no part of its sequence space.
  */
 static inline bool sk_msg_from_self(const struct sk_msg *msg,
 				    const struct sock *sk)
@@ -170,15 +279,37 @@ static inline bool sk_msg_from_self(const struct sk_msg *msg,
 #ifdef HAVE_COPIED_FROM_SELF
 	return msg->sk == sk;
 #else
-	return true;
+	return msg->skb && sk->sk_family != AF_UNIX &&
+	       tcp_skb_may_be_own(sk, msg->skb);
 #endif
 }
 
-/* To mark a message as such. */
-static inline void sk_msg_mark_self(struct sk_msg *msg, struct sock *sk)
+/* The same where a message came through ingress_skb and has lost its marks. */
+static inline bool sk_msg_may_be_own(const struct sk_msg *msg,
+				     const struct sock *sk,
+				     const struct sk_psock *psock)
 {
-#ifdef HAVE_COPIED_FROM_SELF
-	msg->sk = sk;
+#ifdef HAVE_SK_PSOCK_PARSER
+	const struct strparser *strp = &psock->parser.strp;
+#else
+	const struct strparser *strp = &psock->strp;
+#endif
+
+	return sk_msg_from_self(msg, sk) ||
+	       (strp->sk && msg->skb && tcp_skb_may_be_own(sk, msg->skb));
+}
+
+/*
+ * How far the parser of @sk has come.  Without tcp_bpf_strp_read_sock() (6.14,
+ * and stable) it reads by tcp_read_sock(), which moves copied_seq itself.
+ */
+static inline u32 sk_psock_parser_seq(const struct sock *sk,
+				      const struct sk_psock *psock)
+{
+#ifdef HAVE_STRP_READ_SOCK
+	return psock->copied_seq;
+#else
+	return tcp_sk(sk)->copied_seq;
 #endif
 }
 

@@ -16,7 +16,8 @@
  * small copies fill pages together.
  *
  * No buffer is ever PIPE_BUF_FLAG_CAN_MERGE: a later write() to the pipe must
- * not append to a page that others hold.
+ * not append to a page that others hold.  Its @private says whether it is a
+ * copy; to nosteal_pipe_buf_ops that means nothing.
  */
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -59,7 +60,7 @@ static bool gift_grows(const struct sms_gift *gift, struct page *page,
 
 /* Returns false, and has done nothing, when the pipe is full. */
 static bool gift_push(struct sms_gift *gift, struct page *page,
-		      unsigned int offset, unsigned int len)
+		      unsigned int offset, unsigned int len, bool copied)
 {
 	struct pipe_inode_info *pipe = gift->pipe;
 
@@ -78,6 +79,7 @@ static bool gift_push(struct sms_gift *gift, struct page *page,
 		.len = len,
 		.ops = &nosteal_pipe_buf_ops,
 		.flags = 0,
+		.private = copied,
 	};
 	pipe->head++;
 	gift->count++;
@@ -100,7 +102,7 @@ static int gift_copy(struct sms_gift *gift, struct sock *sk, const char *from,
 		}
 
 		n = min(len - copied, frag->size - frag->offset);
-		if (!gift_push(gift, frag->page, frag->offset, n))
+		if (!gift_push(gift, frag->page, frag->offset, n, true))
 			break;
 		/* Nobody reads it yet: the pipe is locked. */
 		memcpy(gift_address(frag->page, frag->offset), from + copied, n);
@@ -150,7 +152,7 @@ int sms_gift_bytes(struct sms_gift *gift, struct sock *sk, struct page *page,
 	int n;
 
 	if (likely(why == SMS_COPIED_NOT)) {
-		if (!gift_push(gift, page, offset, len))
+		if (!gift_push(gift, page, offset, len, false))
 			return 0;
 		gift->bytes += len;
 		return len;
@@ -188,13 +190,16 @@ void sms_gift_take_back(struct sms_gift *gift, size_t excess)
 
 	while (excess && gift->count) {
 		struct pipe_buffer *buf;
+		size_t n;
 
 		buf = &pipe->bufs[(pipe->head - 1) & (pipe->ring_size - 1)];
-		if (buf->len > excess) {
-			buf->len -= excess;
+		n = min_t(size_t, excess, buf->len);
+		excess -= n;
+		buf->len -= n;
+		if (!buf->private)
+			gift->bytes -= n;
+		if (buf->len)
 			return;
-		}
-		excess -= buf->len;
 		pipe_buf_release(pipe, buf);
 		pipe->head--;
 		gift->count--;

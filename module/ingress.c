@@ -10,12 +10,7 @@
 #include "consume.h"
 #include "gift.h"
 #include "ingress.h"
-
-/*
- * The bit of psock->state, far from the kernel's own, that says that a reader
- * has seen sk_receive_queue empty since the socket came into the map.
- */
-#define PSOCK_CAUGHT_UP	(BITS_PER_LONG - 1)
+#include "recvq.h"
 
 /**
  * struct msg_walk - a walk over ingress_msg
@@ -23,7 +18,7 @@
  * @sk:    the socket, locked
  * @left:  bytes still wanted
  * @taken: bytes that went into the pipe
- * @own:   those of them that are part of @sk's own TCP stream
+ * @own:   how far those move a reader in @sk's own TCP stream
  * @err:   why the walk ended early, where it did so with an error
  */
 struct msg_walk {
@@ -64,42 +59,61 @@ static bool sge_is_kmalloced(const struct sk_msg *msg, struct scatterlist *sge)
 }
 
 /*
+ * One entry of the scatterlist; returns whether all of it went into the pipe.
+ * The memory of a device has no page that a pipe could refer to; tcp_recvmsg()
+ * answers -EFAULT to it as well.
+ */
+static bool walk_sge(struct msg_walk *walk, const struct sk_msg *msg,
+		     struct scatterlist *sge)
+{
+	unsigned int want = min_t(size_t, sge->length, walk->left);
+	int n;
+
+	if (!want)
+		return false;
+	if (unlikely(!sg_page(sge))) {
+		walk->err = -EFAULT;
+		return false;
+	}
+	n = sms_gift_bytes(&walk->gift, walk->sk, sg_page(sge), sge->offset,
+			   want, sge_is_kmalloced(msg, sge));
+	if (n <= 0) {
+		walk->err = n ? n : -EAGAIN;
+		return false;
+	}
+	walk->taken += n;
+	walk->left -= n;
+	return n == want;
+}
+
+/*
  * Walks like sk_msg_recvmsg(); returns whether to go on to the next message.
  * Kernels disagree on whether the last entry of a scatterlist ends a message
  * before sg.end does.  Where that would matter, stop: then what was taken is
  * what any of them consumes.
  */
-static bool walk_msg(struct msg_walk *walk, struct sk_msg *msg)
+static bool walk_sges(struct msg_walk *walk, struct sk_msg *msg)
 {
 	struct scatterlist *sge;
 	u32 i = msg->sg.start;
 
 	do {
-		unsigned int want;
-		int n;
-
 		sge = sk_msg_elem(msg, i);
-		want = min_t(size_t, sge->length, walk->left);
-		if (!want)
+		if (!walk_sge(walk, msg, sge))
 			return false;
-
-		n = sms_gift_bytes(&walk->gift, walk->sk, sg_page(sge), sge->offset,
-			       want, sge_is_kmalloced(msg, sge));
-		if (n <= 0) {
-			walk->err = n ? n : -EAGAIN;
-			return false;
-		}
-		walk->taken += n;
-		walk->left -= n;
-		if (sk_msg_from_self(msg, walk->sk))
-			walk->own += n;
-		if (n < want)
-			return false;
-
 		sk_msg_iter_var_next(i);
 	} while (i != msg->sg.end && !sg_is_last(sge));
 
 	return walk->left && i == msg->sg.end;
+}
+
+static bool walk_msg(struct msg_walk *walk, struct sk_msg *msg)
+{
+	size_t before = walk->taken;
+	bool all = walk_sges(walk, msg);
+
+	walk->own += sms_recvq_own_bytes(walk->sk, msg, walk->taken - before);
+	return all;
 }
 
 /*
@@ -118,35 +132,53 @@ static size_t consume_taken(struct msg_walk *walk, struct sk_psock *psock)
 	return consumed;
 }
 
+/* Takes off the first message's bytes that a reader has had before. */
+static void skip_repeated(struct sock *sk, struct sk_psock *psock,
+			  struct sk_msg *first)
+{
+	u32 repeated = sms_recvq_repeated(sk, psock, first);
+
+	if (unlikely(repeated))
+		WARN_ON_ONCE(sms_consume(sk, psock, repeated) != repeated);
+}
+
 /**
  * sms_ingress_splice - take what is in ingress_msg
  * @sk:    the socket, locked as recvmsg() locks it: a TCP socket by lock_sock()
  * @psock: its psock, on which the caller has a reference
  * @pipe:  where the bytes go, locked
  * @len:   how many are wanted, at least 1
- * @own:   receives how many of those taken are part of @sk's own stream
+ * @own:   receives how far they move a reader in @sk's own stream
  *
- * Sleeps.
+ * Skips bytes at the start that were read before, and stops before another
+ * message that may begin with such.  Sleeps.
  *
  * Return: bytes taken; 0 when nothing is queued or the first message has no
  * bytes; -EAGAIN when the pipe was full; -ENOMEM when a page to copy to was
- * wanting; -EFAULT when the kernel didn't let go of any.
+ * wanting; -EFAULT when the bytes are in memory that can't be read, or the
+ * kernel didn't let go of any.
  */
 int sms_ingress_splice(struct sock *sk, struct sk_psock *psock,
-		   struct pipe_inode_info *pipe, size_t len, size_t *own)
+		       struct pipe_inode_info *pipe, size_t len, size_t *own)
 {
 	struct msg_walk walk = {
 		.gift.pipe = pipe,
 		.sk = sk,
 		.left = len,
 	};
-	struct sk_msg *msg = sk_psock_peek_msg(psock);
+	struct sk_msg *first = sk_psock_peek_msg(psock), *msg = first;
 	size_t consumed;
 
-	while (msg && walk_msg(&walk, msg))
+	if (first)
+		skip_repeated(sk, psock, first);
+	while (msg && walk_msg(&walk, msg)) {
 		msg = sk_psock_next_msg(psock, msg);
+		if (msg && sms_recvq_may_repeat(sk, msg, walk.own))
+			break;
+	}
+	/* An entry without bytes that isn't the last: recvmsg() stops, too. */
 	if (!walk.taken)
-		return walk.err;
+		return walk.err ?: first && first->sg.size ? -EFAULT : 0;
 
 	consumed = consume_taken(&walk, psock);
 	sms_gift_count(&walk.gift, sk);
@@ -155,35 +187,27 @@ int sms_ingress_splice(struct sock *sk, struct sk_psock *psock,
 }
 
 /**
- * sms_ingress_caught_up - whether what came before the map has been read
- * @sk:    the socket, locked as for sms_ingress_splice()
- * @psock: its psock, on which the caller has a reference
+ * sms_ingress_empty_msg - the first message, if it has no bytes
+ * @psock: the psock, locked as for sms_ingress_splice()
  *
- * Bytes that came before the socket was put into the map are in
- * sk_receive_queue, ahead of everything in ingress_msg, and recvmsg() would give
- * them out behind it.  Nothing tells how old bytes are; so until a reader has
- * seen that queue empty they are taken for such.
+ * sk_msg_recvmsg() never gets past one.
+ *
+ * Return: the message, or NULL.
  */
-bool sms_ingress_caught_up(struct sock *sk, struct sk_psock *psock)
+struct sk_msg *sms_ingress_empty_msg(struct sk_psock *psock)
 {
-	if (test_bit(PSOCK_CAUGHT_UP, &psock->state))
-		return true;
-	if (!skb_queue_empty(&sk->sk_receive_queue))
-		return false;
-	set_bit(PSOCK_CAUGHT_UP, &psock->state);
-	return true;
+	struct sk_msg *msg = sk_psock_peek_msg(psock);
+
+	return msg && !msg->sg.size ? msg : NULL;
 }
 
 /**
- * sms_ingress_fell_behind - takes back what sms_ingress_caught_up() said
- * @psock: a psock without a verdict program, on which the caller has a reference
- *
- * What comes to sk_receive_queue until it gets one, no program will be called
- * for.
+ * sms_ingress_drop_empty - take the first message off, which has no bytes
+ * @psock: the psock, locked as for sms_ingress_splice()
  */
-void sms_ingress_fell_behind(struct sk_psock *psock)
+void sms_ingress_drop_empty(struct sk_psock *psock)
 {
-	clear_bit(PSOCK_CAUGHT_UP, &psock->state);
+	kfree_sk_msg(sk_psock_dequeue_msg(psock));
 }
 
 /**

@@ -15,6 +15,7 @@
 #include "hook.h"
 #include "inflight.h"
 #include "ksyms.h"
+#include "recvq.h"
 #include "sockmap.h"
 #include "stats.h"
 
@@ -30,6 +31,7 @@ static int __init sockmap_splice_init(void)
 	if (ret)
 		return ret;
 
+	sms_recvq_init();
 	sms_consume_init();
 
 	ret = sms_stats_init();

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The reader: tcp_splice_read() for sockets in a sockmap.
+ * The reader of TCP sockets: tcp_splice_read() for those that are in a sockmap.
  *
- * Under the socket lock it takes what is in psock->ingress_msg (ingress.c).
- * What isn't in ingress_msg is in sk_receive_queue, and is spliced from there
- * as tcp_splice_read() does it: tcp_read_sock() and skb_splice_bits().  Calling
- * tcp_splice_read() itself would mean to let go of the lock; it might then find
- * its queue emptied by another reader and sleep where no message wakes it.
+ * Under the socket lock it takes what is in psock->ingress_msg (ingress.c), and
+ * from sk_receive_queue what recvq.c says, as tcp_splice_read() does it: by
+ * tcp_read_sock() and skb_splice_bits().  Calling tcp_splice_read() itself would
+ * mean letting go of the lock; it might then find its queue emptied by another
+ * reader and sleep where no message wakes it.
  *
  * How it blocks, times out, is interrupted and reports is tcp_splice_read().
- * What is in which queue is tcp_bpf_recvmsg() and tcp_bpf_recvmsg_parser().
  *
  * No pointer into a queue, and no reference on a psock, survives a
  * release_sock(): a socket may leave its map while the reader sleeps, and is
@@ -24,9 +23,9 @@
 #include "gift.h"
 #include "inflight.h"
 #include "ingress.h"
-#include "ksyms.h"
-#include "stats.h"
+#include "recvq.h"
 #include "sockmap.h"
+#include "stats.h"
 #include "tcp.h"
 #include "trace.h"
 
@@ -34,100 +33,58 @@
 #define VERDICT_RETRY	(HZ / 20)
 
 /**
- * struct splice_state - one call of the reader
- * @pipe:  where the bytes go, locked by the caller
- * @len:   how many are still wanted
- * @flags: SPLICE_F_*
- * @verdict: what sms_tcp_sk_has_verdict() said before the queues were looked at
- * @eof:   a FIN was found in ingress_msg
+ * struct tcp_splice - one call of the reader
+ * @pipe:   where the bytes go, locked by the caller
+ * @len:    how many are still wanted
+ * @flags:  SPLICE_F_*
+ * @fin:    a FIN is the only thing in ingress_msg
+ * @awaits: bytes are there that are a program's yet
+ * @underway: bytes are on their way to ingress_msg
+ * @more:   there is more for the reader: look at both queues again
+ * @waited: the reader has waited for a program since the stream has ended
  */
-struct splice_state {
+struct tcp_splice {
 	struct pipe_inode_info *pipe;
 	size_t len;
 	unsigned int flags;
-	bool verdict;
-	bool eof;
+	bool fin;
+	bool awaits;
+	bool underway;
+	bool more;
+	bool waited;
 };
 
-/*
- * As the end of tcp_bpf_recvmsg_parser(): make room in the window.  Behind a
- * parser, tcp_bpf_strp_read_sock() counts bytes that are still queued as read,
- * and recvmsg() counts them again.  Don't follow it beyond rcv_nxt: there
- * tcp_data_ready() sees nothing to read any more, and the stream stalls.
- *
- * For a socket that left its map after its bytes were looked at it is done as
- * well, or plain TCP would find a hole in front of what it receives.
- */
-static void account_stream(struct sock *sk, const struct splice_state *ss,
-			   u32 own, size_t taken)
+/* tcp_splice_data_recv() */
+static int tcp_splice_skb(read_descriptor_t *desc, struct sk_buff *skb,
+			  unsigned int offset, size_t len)
 {
-	struct tcp_sock *tp = tcp_sk(sk);
-	u32 seq = tp->copied_seq + own;
-
-	if (!READER_MOVES_COPIED_SEQ || !ss->verdict)
-		return;
-
-	if (after(seq, tp->rcv_nxt))
-		seq = tp->rcv_nxt;
-	WRITE_ONCE(tp->copied_seq, seq);
-	sms_tcp_rcv_space_adjust(sk);
-	if (taken)
-		sms_tcp_cleanup_rbuf(sk, taken);
-}
-
-/* is_next_msg_fin(), for a message that starts with no bytes. */
-static int splice_empty_msg(struct sock *sk, const struct sk_msg *msg,
-			    struct splice_state *ss)
-{
-	if (!msg->skb || !(TCP_SKB_CB(msg->skb)->tcp_flags & TCPHDR_FIN))
-		return -EFAULT;
-
-	/* The FIN stays queued; its sequence number is the last there is. */
-	if (sk_msg_from_self(msg, sk))
-		account_stream(sk, ss, 1, 0);
-	ss->eof = true;
-	return 0;
-}
-
-static int splice_ingress_msg(struct sock *sk, struct sk_psock *psock,
-			      struct splice_state *ss)
-{
-	struct sk_msg *first = sk_psock_peek_msg(psock);
-	size_t own = 0;
+	struct tcp_splice *ts = desc->arg.data;
 	int ret;
 
-	ret = sms_ingress_splice(sk, psock, ss->pipe, ss->len, &own);
-	if (ret > 0)
-		account_stream(sk, ss, own, ret);
-	else if (!ret && first)
-		return splice_empty_msg(sk, first, ss);
-	return ret;
-}
-
-static int splice_skb(read_descriptor_t *desc, struct sk_buff *skb,
-		      unsigned int offset, size_t len)
-{
-	struct splice_state *ss = desc->arg.data;
-	int ret;
-
-	ret = skb_splice_bits(skb, skb->sk, offset, ss->pipe,
-			      min(desc->count, len), ss->flags);
+	ret = skb_splice_bits(skb, skb->sk, offset, ts->pipe,
+			      min(desc->count, len), ts->flags);
 	if (ret > 0)
 		desc->count -= ret;
-	/* No bytes: no page to copy them to.  Nobody may take it for the end. */
-	return ret ?: -ENOMEM;
+	if (ret)
+		return ret;
+	/*
+	 * skb_splice_bits() returns 0 only when it can't allocate a page or
+	 * can't read one; don't let that look like end of file.
+	 */
+	return skb_frags_readable(skb) ? -ENOMEM : -EFAULT;
 }
 
-static int splice_receive_queue(struct sock *sk, struct splice_state *ss,
-				size_t limit)
+static int tcp_splice_recvq(struct sock *sk, struct tcp_splice *ts, u32 limit)
 {
 	read_descriptor_t desc = {
-		.arg.data = ss,
-		.count = min(ss->len, limit),
+		.arg.data = ts,
+		.count = min_t(size_t, ts->len, limit),
 	};
 	int ret;
 
-	ret = tcp_read_sock(sk, &desc, splice_skb);
+	if (!desc.count)
+		return 0;
+	ret = tcp_read_sock(sk, &desc, tcp_splice_skb);
 	if (ret > 0)
 		sms_stats_add(sk, SMS_STATS_RECEIVE_QUEUE, ret);
 	else if (ret == -ENOMEM)
@@ -136,202 +93,119 @@ static int splice_receive_queue(struct sock *sk, struct splice_state *ss,
 }
 
 /*
- * Which queue is read first: what came before the socket was put into the map,
- * and then, in recvmsg()'s order, ingress_msg.  Behind a verdict program that
- * order is always the right one.
+ * Messages without bytes only stand in the way, but for a FIN with nothing
+ * behind it: that is the end for tcp_bpf_recvmsg_parser(), see
+ * is_next_msg_fin(), also if it was redirected.
  */
-static bool receive_queue_first(struct sock *sk, struct sk_psock *psock)
+static bool tcp_empty_msg_is_fin(struct sock *sk, struct sk_psock *psock)
 {
-	bool caught_up = sms_ingress_caught_up(sk, psock);
+	struct sk_msg *msg;
 
-	if (skb_queue_empty(&sk->sk_receive_queue))
-		return false;
-	return sk_psock_queue_empty(psock) ||
-	       !(caught_up || sk_psock_has_verdict(psock));
+	while ((msg = sms_ingress_empty_msg(psock))) {
+		bool fin = msg->skb &&
+			   TCP_SKB_CB(msg->skb)->tcp_flags & TCPHDR_FIN;
+
+		if (fin && sk_msg_from_self(msg, sk))
+			sms_recvq_account_fin(sk);
+		if (fin && sms_tcp_sk_has_verdict(sk) &&
+		    !sk_psock_next_msg(psock, msg))
+			return true;
+		sms_ingress_drop_empty(psock);
+	}
+	return false;
 }
 
-/*
- * Whether what is in sk_receive_queue is a program's to take, not ours.
- *
- * Kernels without tcp_bpf_recvmsg_parser() let recvmsg() take it.  Behind a
- * mere verdict program that does no harm: it has seen what it is to see.  But a
- * parser gets to bytes that came while the socket was locked only when it isn't
- * any more.  If a reader takes them before, the parser loses its place, and
- * what is left of an skb that was read in part comes again from its beginning.
- * So what is a parser's is left to it on these kernels, too.
- */
-static bool left_to_program(struct sock *sk)
+static int tcp_splice_msgs(struct sock *sk, struct sk_psock *psock,
+			   struct tcp_splice *ts, const struct sms_recvq *q)
 {
-	struct sk_psock *psock;
-	bool left;
+	size_t len = min_t(size_t, ts->len, q->msg_bytes), own = 0;
+	int ret;
 
-	if (sms_tcp_sk_has_verdict(sk))
-		return true;
-	/* A parser never gets beyond the urgent mark. */
-	if (tcp_sk(sk)->urg_data)
-		return false;
-	rcu_read_lock();
-	psock = sk_psock(sk);
-	left = psock && sk_psock_parser(psock);
-	rcu_read_unlock();
-	return left;
+	ret = sms_ingress_splice(sk, psock, ts->pipe, len, &own);
+	if (ret > 0)
+		sms_recvq_account(sk, psock, own, ret);
+	return ret;
 }
 
-/*
- * Not one of which the parser has the beginning: with part of a message at hand
- * it goes on where it was, without one it would start at the skb's first byte.
- */
-static bool partly_read(struct sock *sk, const struct strparser *strp)
+/* In the order that the look at both queues said. */
+static int tcp_splice_queues(struct sock *sk, struct sk_psock *psock,
+			     struct tcp_splice *ts)
 {
-	const struct sk_buff *skb = skb_peek(&sk->sk_receive_queue);
+	struct sms_recvq q;
+	int ret = 0;
 
-	return skb && !strp->skb_head &&
-	       after(tcp_sk(sk)->copied_seq, TCP_SKB_CB(skb)->seq);
-}
-
-/* Whether a parser that was left bytes will never read them. */
-static bool parser_gave_up(struct sock *sk, const struct strparser *strp)
-{
-	return strp->stopped || (sk->sk_shutdown & RCV_SHUTDOWN &&
-				 strp->need_bytes > tcp_inq(sk));
-}
-
-/*
- * Whether the reader has to take the next skb after all, as recvmsg() does on
- * kernels without tcp_bpf_recvmsg_parser(): one that was read in part before
- * the parser came, or that the parser gave up.
- */
-static bool next_skb_is_ours(struct sock *sk, struct sk_psock *psock)
-{
-	const struct strparser *strp = sk_psock_parser(psock);
-
-	return strp && !sms_tcp_sk_has_verdict(sk) &&
-	       !skb_queue_empty(&sk->sk_receive_queue) &&
-	       (partly_read(sk, strp) || parser_gave_up(sk, strp));
-}
-
-static int splice_next_skb(struct sock *sk, struct splice_state *ss)
-{
-	const struct sk_buff *skb = skb_peek(&sk->sk_receive_queue);
-	u32 len = TCP_SKB_CB(skb)->end_seq - tcp_sk(sk)->copied_seq;
-
-	return splice_receive_queue(sk, ss, len);
-}
-
-/*
- * Bytes that wait in sk_receive_queue although a verdict program is attached
- * came before accept() or the program did, or when memory was short, or while
- * the socket was locked.  They are the program's to judge: offer them to it, as
- * recvmsg() does.  A parser gets to them later, when the socket isn't locked.
- */
-static void offer_to_program(struct sock *sk)
-{
-	void (*data_ready)(struct sock *sk) = READ_ONCE(sk->sk_data_ready);
-
-	if (unlikely(!skb_queue_empty(&sk->sk_receive_queue)))
-		data_ready(sk);
+	ts->fin = tcp_empty_msg_is_fin(sk, psock);
+	sms_recvq_look(sk, psock, &q);
+	if (q.owner == SMS_RECVQ_PROGRAM)
+		sms_recvq_offer(sk);
+	if (q.owner == SMS_RECVQ_FIRST)
+		ret = tcp_splice_recvq(sk, ts, q.bytes);
+	/* A FIN alone is something in that queue too, with no bytes. */
+	if (!ret)
+		ret = tcp_splice_msgs(sk, psock, ts, &q);
+	if (!ret && (q.owner == SMS_RECVQ_AFTER ||
+		     q.owner == SMS_RECVQ_ONE_SKB))
+		ret = tcp_splice_recvq(sk, ts, q.bytes);
+	if (!ret) {
+		ts->awaits = sms_recvq_awaits_program(sk, &q);
+		ts->underway = sms_recvq_underway(sk, psock);
+	}
+	ts->more = !(ts->fin || sk_psock_queue_empty(psock)) ||
+		   (q.owner != SMS_RECVQ_PROGRAM && (ret || !q.bytes) &&
+		    !ts->underway && !skb_queue_empty(&sk->sk_receive_queue));
+	return ret;
 }
 
 /* Returns bytes spliced, 0 for none there, or an error; the socket is locked. */
-static int splice_once(struct sock *sk, struct splice_state *ss)
+static int __tcp_splice(struct sock *sk, struct tcp_splice *ts)
 {
 	struct sk_psock *psock;
-	int ret = 0;
-	bool ours;
+	int ret;
 
 	/* As tcp_read_sock() has it; a listener can be in a map, too. */
 	if (unlikely(sk->sk_state == TCP_LISTEN))
 		return -ENOTCONN;
 
+	ts->fin = ts->awaits = ts->underway = ts->more = false;
 	psock = sk_psock_get(sk);
-	if (unlikely(!psock))
-		return splice_receive_queue(sk, ss, SIZE_MAX);
-
-	ss->verdict = sms_tcp_sk_has_verdict(sk);
-	ours = next_skb_is_ours(sk, psock);
-	if (!left_to_program(sk)) {
-		ours = false;
-		if (receive_queue_first(sk, psock))
-			ret = splice_receive_queue(sk, ss, SIZE_MAX);
-	} else if (!ours) {
-		offer_to_program(sk);
+	if (unlikely(!psock)) {
+		sms_recvq_left_map(sk);
+		return tcp_splice_recvq(sk, ts, INT_MAX);
 	}
-	/* A FIN alone is something in that queue too, with no bytes. */
-	if (!ret)
-		ret = splice_ingress_msg(sk, psock, ss);
-	if (!ret && ours)
-		ret = splice_next_skb(sk, ss);
+	ret = tcp_splice_queues(sk, psock, ts);
 	sk_psock_put(sk, psock);
 	return ret;
 }
 
-static bool readable(struct sock *sk)
+/*
+ * As sk_wait_data(), for both queues and the end of the module.  Nothing
+ * promises that a program that was offered bytes is called again: look at them
+ * again soon.
+ */
+static int tcp_wait_data(struct sock *sk, struct tcp_splice *ts, long *timeo)
 {
-	if (sms_inflight_draining() || sms_ingress_msg_queued(sk))
-		return true;
-	return !left_to_program(sk) &&
-	       !skb_queue_empty_lockless(&sk->sk_receive_queue);
-}
-
-/* As sk_wait_data(), for both queues and the end of the module. */
-static int wait_for_data(struct sock *sk, long *timeo)
-{
+	bool soon = ts->awaits || ts->underway;
+	long nap = soon ? min_t(long, *timeo, VERDICT_RETRY) : *timeo;
 	struct sms_inflight_wait wait;
+	long left = nap;
 	int ret;
 
 	sms_stats_add(sk, SMS_STATS_WAITS, 1);
 	sms_inflight_add_wait(sk, &wait);
 	sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
-	ret = sk_wait_event(sk, timeo, readable(sk), &wait.sock);
+	ret = sk_wait_event(sk, &left, sms_inflight_draining() ||
+			    (!ts->fin && sms_ingress_msg_queued(sk)) ||
+			    (!soon && sms_recvq_readable(sk)),
+			    &wait.sock);
 	sk_clear_bit(SOCKWQ_ASYNC_WAITDATA, sk);
 	sms_inflight_remove_wait(sk, &wait);
-	return ret;
-}
-
-/* Nothing promises that a verdict program that was offered bytes is called again. */
-static int wait_for_verdict(struct sock *sk, long *timeo)
-{
-	long nap = min_t(long, *timeo, VERDICT_RETRY);
-	long left = nap;
-	int ret;
-
-	ret = wait_for_data(sk, &left);
 	if (*timeo != MAX_SCHEDULE_TIMEOUT)
 		*timeo -= nap - left;
 	return ret;
 }
 
-/* Bytes that a program has judged and that aren't in ingress_msg yet. */
-static bool ingress_underway(struct sock *sk)
-{
-	struct sk_psock *psock;
-	bool underway;
-
-	rcu_read_lock();
-	psock = sk_psock(sk);
-	underway = psock && !skb_queue_empty_lockless(&psock->ingress_skb);
-	rcu_read_unlock();
-	return underway;
-}
-
-/*
- * Bytes that a program hasn't judged yet; to be offered to it again.  A FIN
- * alone is none: where a parser doesn't pass it on, recvmsg() reports it before
- * the parser has come to it, and nobody wakes a reader afterwards.
- */
-static bool verdict_due(struct sock *sk)
-{
-	const struct sk_buff *skb = skb_peek(&sk->sk_receive_queue);
-
-	if (likely(!skb) || !left_to_program(sk))
-		return false;
-	return sms_tcp_sk_has_verdict(sk) || skb->len ||
-	       !skb_queue_is_last(&sk->sk_receive_queue, skb) ||
-	       ingress_underway(sk);
-}
-
 /* Whether no more bytes will arrive; if so, @ret is what that means. */
-static bool stream_ended(struct sock *sk, int *ret)
+static bool tcp_stream_ended(struct sock *sk, int *ret)
 {
 	*ret = 0;
 	if (sock_flag(sk, SOCK_DONE))
@@ -353,15 +227,21 @@ static bool stream_ended(struct sock *sk, int *ret)
  * Nothing was there: what tcp_splice_read() does then.  Returns 1 when there
  * may be something now, 0 for the end of file, or an error.
  */
-static int nothing_there(struct sock *sk, long *timeo)
+static int tcp_splice_wait(struct sock *sk, struct tcp_splice *ts, long *timeo)
 {
-	bool due = verdict_due(sk);
-	bool ended;
 	int ret;
 
-	ended = stream_ended(sk, &ret);
-	if (ended && (ret || !due))
-		return ret;
+	if (tcp_stream_ended(sk, &ret)) {
+		if (ret || !(ts->awaits || ts->underway))
+			return ret;
+		/*
+		 * A parser that waits for bytes that won't come: the answer of
+		 * tcp_bpf_recvmsg_parser().
+		 */
+		if (ts->waited && !ts->underway && sms_tcp_sk_has_verdict(sk))
+			return -EAGAIN;
+		ts->waited = true;
+	}
 	if (!*timeo)
 		return -EAGAIN;
 	if (sms_inflight_draining()) {
@@ -370,66 +250,66 @@ static int nothing_there(struct sock *sk, long *timeo)
 	}
 
 	/* Urgent data: don't loop. */
-	if (!due && !skb_queue_empty(&sk->sk_receive_queue))
+	if (!ts->awaits && !ts->underway &&
+	    !skb_queue_empty(&sk->sk_receive_queue))
 		return 0;
-	ret = due ? wait_for_verdict(sk, timeo) : wait_for_data(sk, timeo);
-
+	ret = tcp_wait_data(sk, ts, timeo);
 	if (ret < 0)
 		return ret;
 	if (signal_pending(current))
 		return sock_intr_errno(*timeo);
-	/*
-	 * A parser that waits for bytes that won't come: the answer of
-	 * tcp_bpf_recvmsg_parser().
-	 */
-	if (ended && sms_tcp_sk_has_verdict(sk) && verdict_due(sk) &&
-	    !sms_ingress_msg_queued(sk))
-		return -EAGAIN;
 	return 1;
 }
 
-static bool stop_after_some(const struct sock *sk,
-			    const struct splice_state *ss)
+/* As tcp_recv_should_stop(). */
+static bool tcp_splice_should_stop(const struct sock *sk,
+				   const struct tcp_splice *ts)
 {
 	return sk->sk_err || sk->sk_state == TCP_CLOSE ||
 	       (sk->sk_shutdown & RCV_SHUTDOWN) || signal_pending(current) ||
-	       sms_gift_pipe_full(ss->pipe);
+	       sms_gift_pipe_full(ts->pipe);
 }
 
-static ssize_t splice_locked(struct sock *sk, struct splice_state *ss,
-			     long timeo)
+static ssize_t tcp_splice_locked(struct sock *sk, struct tcp_splice *ts,
+				 long timeo)
 {
 	ssize_t spliced = 0;
 	int ret = 0;
 
-	while (ss->len) {
-		ret = splice_once(sk, ss);
+	while (ts->len) {
+		ret = __tcp_splice(sk, ts);
 		if (ret < 0)
 			break;
+		/* What was on its way may have come since the look. */
+		if (!ret && ts->more)
+			continue;
 		if (!ret) {
-			if (spliced || ss->eof)
+			if (spliced ||
+			    (ts->fin && !ts->awaits && !ts->underway))
 				break;
-			ret = nothing_there(sk, &timeo);
+			ret = tcp_splice_wait(sk, ts, &timeo);
 			if (ret <= 0)
 				break;
 			continue;
 		}
-		ss->len -= ret;
+		ts->len -= ret;
 		spliced += ret;
 
-		if (!ss->len || !timeo)
+		if (!ts->len || !(timeo || ts->more))
 			break;
-		/* Let the backlog in: it may bring more. */
-		release_sock(sk);
-		lock_sock(sk);
-		if (stop_after_some(sk, ss))
+		if (timeo) {
+			/* Let the backlog in: it may bring more. */
+			release_sock(sk);
+			lock_sock(sk);
+		}
+		if (tcp_splice_should_stop(sk, ts))
 			break;
 	}
 	return spliced ? spliced : ret;
 }
 
 /**
- * sms_tcp_splice_read - splice from a socket in a sockmap to a pipe
+ * sms_tcp_splice_read - splice from a TCP socket in a sockmap to a pipe
  * @sock:  the socket
  * @ppos:  position, which a socket doesn't have
  * @pipe:  the pipe, locked by the caller
@@ -441,13 +321,14 @@ static ssize_t splice_locked(struct sock *sk, struct splice_state *ss,
  * the hook, which has counted the task; sleeps.
  *
  * Return: bytes spliced; 0 at the end of file; -EAGAIN, -ESPIPE, -ENOTCONN,
- * -ENOMEM, the socket's error, or what an interrupted system call returns.
+ * -ENOMEM, -EFAULT for bytes in memory that can't be read, the socket's error,
+ * or what an interrupted system call returns.
  */
 ssize_t sms_tcp_splice_read(struct socket *sock, loff_t *ppos,
 			    struct pipe_inode_info *pipe, size_t len,
 			    unsigned int flags)
 {
-	struct splice_state ss = {
+	struct tcp_splice ts = {
 		.pipe = pipe,
 		.len = min_t(size_t, len, INT_MAX),
 		.flags = flags,
@@ -462,7 +343,7 @@ ssize_t sms_tcp_splice_read(struct socket *sock, loff_t *ppos,
 		ret = -ESPIPE;
 	} else {
 		lock_sock(sk);
-		ret = splice_locked(sk, &ss, sock_rcvtimeo(sk, nonblock));
+		ret = tcp_splice_locked(sk, &ts, sock_rcvtimeo(sk, nonblock));
 		release_sock(sk);
 	}
 	if (ret > 0)

@@ -4,14 +4,11 @@
  * are in a sockmap.
  *
  * What unix_bpf_recvmsg() takes from ingress_msg, under u->iolock, this takes
- * too.  What is in sk_receive_queue, the end of file and errors are the kernel's
- * own function's to answer, which is called for it and told not to sleep: the
- * sleeping is done here, where an unload can end it.
+ * too.  What is in sk_receive_queue, the end of file and errors are for the
+ * kernel's own function to answer, which is called for it and told not to
+ * sleep: the sleeping is done here, where an unload can end it.
  *
- * With a verdict program, bytes pass through sk_receive_queue on their way to
- * ingress_msg.  Who takes them there, as recvmsg() does now and then, overtakes
- * those that are further on their way.  So this leaves them alone, but for what
- * came before the program, and for what is left when the stream has ended.
+ * Whether that queue may be read at all is what recvq.c says.
  *
  * No reference on a psock survives the unlocking, and none is needed: a socket
  * that has left its map is left to the kernel's function.
@@ -28,43 +25,54 @@
 #include "gift.h"
 #include "inflight.h"
 #include "ingress.h"
+#include "recvq.h"
 #include "stats.h"
 #include "trace.h"
 #include "unix.h"
 
-/*
- * Returns bytes spliced, 0 for none there, or an error.  @judged is whether
- * what is in sk_receive_queue is on its way to a verdict program.
- */
-static int splice_psock(struct sock *sk, struct pipe_inode_info *pipe,
-			size_t len, bool *judged)
+/* How long to wait before bytes underway to ingress_msg are looked at again. */
+#define UNDERWAY_RETRY	(HZ / 20)
+
+/* What a look at a unix socket's queues found, for when the lock is released. */
+struct unix_look {
+	bool ended;	/* in: nothing is sent to it any more */
+	bool to_kernel;	/* the kernel's function may be called for the rest */
+	bool awaits;	/* bytes are there that aren't the reader's yet */
+};
+
+/* Returns bytes spliced, 0 for none there, or an error. */
+static int unix_splice_msgs(struct sock *sk, struct pipe_inode_info *pipe,
+			    size_t len, struct unix_look *look)
 {
 	struct sk_psock *psock = sk_psock_get(sk);
 	struct unix_sock *u = unix_sk(sk);
-	struct sk_msg *first;
+	struct sms_recvq q;
 	size_t own;
-	int ret;
+	int ret = 0;
 
-	*judged = false;
+	look->to_kernel = true;
+	look->awaits = false;
 	if (unlikely(!psock))
 		return 0;
 	mutex_lock(&u->iolock);
-	first = sk_psock_peek_msg(psock);
-	ret = sms_ingress_splice(sk, psock, pipe, len, &own);
-	/* A message without bytes: recvmsg() doesn't get past it either. */
-	if (!ret && first)
-		ret = -EFAULT;
-	if (sk_psock_has_verdict(psock))
-		*judged = sms_ingress_caught_up(sk, psock);
-	else
-		sms_ingress_fell_behind(psock);
+	/* recvmsg() doesn't get past a message without bytes. */
+	while (sms_ingress_empty_msg(psock))
+		sms_ingress_drop_empty(psock);
+	sms_recvq_look_unix(sk, psock, look->ended, &q);
+	if (q.owner == SMS_RECVQ_FIRST)
+		ret = sms_recvq_adopt_unix(sk, psock, len, &q);
+	if (!ret)
+		ret = sms_ingress_splice(sk, psock, pipe, len, &own);
+	look->to_kernel = q.owner == SMS_RECVQ_AFTER;
+	look->awaits = !look->to_kernel &&
+		       (look->ended || !skb_queue_empty(&sk->sk_receive_queue));
 	mutex_unlock(&u->iolock);
 	sk_psock_put(sk, psock);
 	return ret;
 }
 
 /* Nothing is sent any more to a socket of which this is true. */
-static bool stream_ended(struct sock *sk)
+static bool unix_stream_ended(struct sock *sk)
 {
 	bool ended;
 
@@ -74,9 +82,9 @@ static bool stream_ended(struct sock *sk)
 	return ended;
 }
 
-static ssize_t splice_receive_queue(struct socket *sock, loff_t *ppos,
-				    struct pipe_inode_info *pipe, size_t len,
-				    unsigned int flags)
+static ssize_t unix_splice_recvq(struct socket *sock, loff_t *ppos,
+				 struct pipe_inode_info *pipe, size_t len,
+				 unsigned int flags)
 {
 	ssize_t ret;
 
@@ -87,40 +95,52 @@ static ssize_t splice_receive_queue(struct socket *sock, loff_t *ppos,
 	return ret;
 }
 
-/* Returns bytes spliced, 0 for the end of file, or an error; doesn't sleep. */
-static ssize_t splice_once(struct socket *sock, loff_t *ppos,
-			   struct pipe_inode_info *pipe, size_t len,
-			   unsigned int flags)
+/*
+ * Returns bytes spliced, 0 for the end of file, or an error; doesn't sleep.
+ * @awaits is whether bytes are there that aren't the reader's yet.
+ */
+static ssize_t __unix_splice(struct socket *sock, loff_t *ppos,
+			     struct pipe_inode_info *pipe, size_t len,
+			     unsigned int flags, bool *awaits)
 {
 	struct sock *sk = sock->sk;
+	struct unix_look look;
 	ssize_t ret;
 
 	do {
 		/* First: more may have come before what ended the stream. */
-		bool ended = stream_ended(sk);
-		bool judged;
-
-		ret = splice_psock(sk, pipe, len, &judged);
+		look.ended = unix_stream_ended(sk);
+		ret = unix_splice_msgs(sk, pipe, len, &look);
+		*awaits = look.awaits;
 		if (ret)
 			return ret;
-		if (judged && !ended)
+		if (!look.to_kernel)
 			return -EAGAIN;
-		ret = splice_receive_queue(sock, ppos, pipe, len, flags);
+		ret = unix_splice_recvq(sock, ppos, pipe, len, flags);
 	} while (!ret && sms_ingress_msg_queued(sk));
 	return ret;
 }
 
-/* As unix_msg_wait_data(); 0 or what an interrupted system call returns. */
-static int wait_for_data(struct sock *sk, struct sms_inflight_wait *wait,
-			 long *timeo)
+/*
+ * As unix_msg_wait_data(); 0 or what an interrupted system call returns.
+ * Nothing promises a wakeup for bytes that aren't the reader's yet: look at them
+ * again soon.
+ */
+static int unix_wait_data(struct sock *sk, struct sms_inflight_wait *wait,
+			  bool awaits, long *timeo)
 {
+	long nap = awaits ? min_t(long, *timeo, UNDERWAY_RETRY) : *timeo;
+	long left;
+
 	if (sms_inflight_draining()) {
 		sms_stats_add(sk, SMS_STATS_RESTARTS, 1);
 		return sms_inflight_restart();
 	}
 
 	sms_stats_add(sk, SMS_STATS_WAITS, 1);
-	*timeo = wait_woken(&wait->sock, TASK_INTERRUPTIBLE, *timeo);
+	left = wait_woken(&wait->sock, TASK_INTERRUPTIBLE, nap);
+	if (*timeo != MAX_SCHEDULE_TIMEOUT)
+		*timeo -= nap - left;
 	return signal_pending(current) ? sock_intr_errno(*timeo) : 0;
 }
 
@@ -128,22 +148,23 @@ static int wait_for_data(struct sock *sk, struct sms_inflight_wait *wait,
  * Tries again after it has been queued, and after each wakeup: a wakeup between
  * a try and the sleep ends the sleep at once.
  */
-static ssize_t splice_waiting(struct socket *sock, loff_t *ppos,
-			      struct pipe_inode_info *pipe, size_t len,
-			      unsigned int flags, long timeo)
+static ssize_t unix_splice_waiting(struct socket *sock, loff_t *ppos,
+				   struct pipe_inode_info *pipe, size_t len,
+				   unsigned int flags, long timeo)
 {
-	struct sock *sk = sock->sk;
 	struct sms_inflight_wait wait;
+	struct sock *sk = sock->sk;
+	bool awaits;
 	ssize_t ret;
 	int err = 0;
 
 	sms_inflight_add_wait(sk, &wait);
 	sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
 	for (;;) {
-		ret = splice_once(sock, ppos, pipe, len, flags);
+		ret = __unix_splice(sock, ppos, pipe, len, flags, &awaits);
 		if (ret != -EAGAIN || !timeo)
 			break;
-		err = wait_for_data(sk, &wait, &timeo);
+		err = unix_wait_data(sk, &wait, awaits, &timeo);
 		if (err)
 			break;
 	}
@@ -152,16 +173,17 @@ static ssize_t splice_waiting(struct socket *sock, loff_t *ppos,
 	return err ?: ret;
 }
 
-static ssize_t splice_some(struct socket *sock, loff_t *ppos,
-			   struct pipe_inode_info *pipe, size_t len,
-			   unsigned int flags, long timeo)
+static ssize_t unix_splice_some(struct socket *sock, loff_t *ppos,
+				struct pipe_inode_info *pipe, size_t len,
+				unsigned int flags, long timeo)
 {
+	bool awaits;
 	ssize_t ret;
 
-	ret = splice_once(sock, ppos, pipe, len, flags);
+	ret = __unix_splice(sock, ppos, pipe, len, flags, &awaits);
 	if (ret != -EAGAIN || !timeo || sms_gift_pipe_full(pipe))
 		return ret;
-	return splice_waiting(sock, ppos, pipe, len, flags, timeo);
+	return unix_splice_waiting(sock, ppos, pipe, len, flags, timeo);
 }
 
 /**
@@ -190,8 +212,8 @@ ssize_t sms_unix_splice_read(struct socket *sock, loff_t *ppos,
 
 	len = min_t(size_t, len, INT_MAX);
 	if (likely(!*ppos))
-		ret = splice_some(sock, ppos, pipe, len, flags,
-				  sock_rcvtimeo(sk, !block));
+		ret = unix_splice_some(sock, ppos, pipe, len, flags,
+				       sock_rcvtimeo(sk, !block));
 	if (ret > 0)
 		sms_stats_add(sk, SMS_STATS_SERVED, 1);
 	trace_sockmap_splice_served(sk, len, ret);
