@@ -69,13 +69,18 @@ static void expect_goes_on(struct scene *s)
 	take_all(s);
 }
 
-static void expect_fin(struct scene *s)
+static void expect_end(struct scene *s)
 {
 	char byte;
 
-	expect(!shutdown(s->l.peer, SHUT_WR), "shutdown: %s", strerror(errno));
 	await_readable(s->l.rx);
 	expect_result(reader_take(&s->r, s->l.rx, &byte, 1), 0, "behind all bytes");
+}
+
+static void expect_fin(struct scene *s)
+{
+	expect(!shutdown(s->l.peer, SHUT_WR), "shutdown: %s", strerror(errno));
+	expect_end(s);
 }
 
 static void insert_rx(struct scene *s)
@@ -181,12 +186,99 @@ static void verdict_leaves_asleep(const struct test *t)
 	expect_fin(&s);
 }
 
+/* How an skb that was read in part gets to the verdict program. */
+struct partly {
+	size_t read;		/* of the skb, before the socket is inserted */
+	size_t taken_before;	/* after the insert, before more bytes come */
+	bool more;		/* bytes come that make the kernel call the program */
+	bool fin;
+};
+
+/*
+ * Kernels whose tcp_read_sock() moves copied_seq when the program is called do so by the whole skb,
+ * and what they give to the program has no sequence number that says how much of it was read.
+ */
+static void need_trace_of_reading(struct scene *s)
+{
+	if (s->l.map && s->l.t->family != AF_UNIX && !tcp_unread(s->l.rx))
+		skip("this kernel keeps no trace of what was read");
+}
+
+/* The program gets skbs whole. What was read of one before may not come again. */
+static void partly_read(const struct test *t)
+{
+	const struct partly *how = t->b->arg;
+	struct scene s;
+
+	open_scene(&s, t);
+	send_own(&s, WAITING);
+	take_some(&s, how->read);
+	insert_rx(&s);
+	if (how->taken_before)
+		take_some(&s, how->taken_before);
+	if (how->more) {
+		send_own(&s, BEHIND);
+		need_trace_of_reading(&s);
+	}
+	if (how->fin) {
+		expect(!shutdown(s.l.peer, SHUT_WR), "shutdown: %s", strerror(errno));
+		take_some(&s, s.sent - s.taken);
+		expect_end(&s);
+		return;
+	}
+	take_all(&s);
+	expect_goes_on(&s);
+	expect_fin(&s);
+}
+
+#define OVERTAKE_SKBS	10
+#define OVERTAKE_SIZE	100
+#define OVERTAKE_BYTES	20000
+#define OVERTAKE_ROUNDS	8
+
+/*
+ * A sender's call takes an skb from sk_receive_queue to ingress_msg, one at a time, while a reader
+ * takes what came before the program: the one that the sender has is the older one.
+ */
+static void overtakes_round(const struct test *t, size_t chunk)
+{
+	const size_t before = OVERTAKE_SKBS * OVERTAKE_SIZE;
+	struct sender tx;
+	struct scene s;
+
+	open_scene(&s, t);
+	send_pattern(s.l.peer, 0, before, OVERTAKE_SIZE);
+	insert_rx(&s);
+	sender_start(&tx, s.l.peer, before, OVERTAKE_BYTES, OVERTAKE_SIZE);
+	receive_all(&s.r, s.l.rx, 0, before + OVERTAKE_BYTES, chunk);
+	sender_join(&tx);
+	reader_close(&s.r);
+	link_close(&s.l);
+}
+
+static void overtakes(const struct test *t)
+{
+	const size_t *chunk = t->b->arg;
+
+	for (int i = 0; i < OVERTAKE_ROUNDS; i++)
+		overtakes_round(t, *chunk);
+}
+
 #define HISTORY(fn, text, ...) { .group = "history", .name = text, .run = fn, __VA_ARGS__ }
-#define LEAVES(text, ...) HISTORY(verdict_leaves, "verdict-leaves" text, \
-	.modes = SKB_MODES | BIT(MODE_PLAIN) | AND_UNIX, .arg = &(const struct leaving){ __VA_ARGS__ })
-#define LEAVES_TCP(text, ...) HISTORY(verdict_leaves, "verdict-leaves" text, \
-	.modes = SKB_MODES | BIT(MODE_PLAIN), .arg = &(const struct leaving){ __VA_ARGS__ })
 #define OWN_MODES (SKB_MODES | BIT(MODE_PLAIN) | AND_UNIX)
+#define LEAVES(text, ...) HISTORY(verdict_leaves, "verdict-leaves" text, \
+	.modes = OWN_MODES, .flags = ASK_SPLATS, \
+	.arg = &(const struct leaving){ __VA_ARGS__ })
+#define LEAVES_TCP(text, ...) HISTORY(verdict_leaves, "verdict-leaves" text, \
+	.modes = OWN_MODES, .flags = ASK_SPLATS | TCP_ONLY, \
+	.arg = &(const struct leaving){ __VA_ARGS__ })
+/* A parser is the first of all to look at what is there: it has cases of its own (map.c). */
+#define PARTLY(text, and_flags, ...) HISTORY(partly_read, "partly-read" text, \
+	.modes = OWN_MODES & ~BIT(MODE_SKB_PARSER), .flags = ASK_SPLATS | (and_flags), \
+	.arg = &(const struct partly){ __VA_ARGS__ })
+#define OVERTAKES(text, chunk) HISTORY(overtakes, "overtakes" text, \
+	.modes = BIT(MODE_SKB_PASS) | BIT(MODE_PLAIN) | AND_UNIX, \
+	.arg = &(const size_t){ chunk })
 
 static const struct behaviour behaviours[] = {
 	LEAVES("", false, false, 0),
@@ -194,8 +286,20 @@ static const struct behaviour behaviours[] = {
 	LEAVES("-read", false, false, 300),
 	LEAVES("-freed", false, true, 0),
 	LEAVES("-freed-read", false, true, 300),
-	HISTORY(verdict_leaves_alone, "verdict-leaves-alone", .modes = OWN_MODES),
-	HISTORY(verdict_leaves_asleep, "verdict-leaves-asleep", .modes = OWN_MODES),
+	HISTORY(verdict_leaves_alone, "verdict-leaves-alone", .modes = OWN_MODES,
+		.flags = ASK_SPLATS),
+	HISTORY(verdict_leaves_asleep, "verdict-leaves-asleep", .modes = OWN_MODES,
+		.flags = ASK_SPLATS),
+	PARTLY("", 0, 400, 0, false, false),
+	PARTLY("-more", 0, 400, 0, true, false),
+	/* When a unix socket is shut down its psock goes, and with it what is in ingress_msg. */
+	PARTLY("-more-fin", TCP_ONLY, 400, 0, true, true),
+	PARTLY("-some-more", 0, 100, 300, true, false),
+	PARTLY("-all-but-one", 0, WAITING - 1, 0, false, false),
+	PARTLY("-all-but-one-more", 0, WAITING - 1, 0, true, false),
+	OVERTAKES("-by-1", 1),
+	OVERTAKES("-by-37", 37),
+	OVERTAKES("-by-4096", 4096),
 };
 
 const struct suite history_suite = SUITE(behaviours);

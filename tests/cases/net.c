@@ -14,6 +14,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -337,6 +338,45 @@ bool has_bytes(int fd)
 	char first;
 
 	return recv(fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+}
+
+static unsigned int port_of(int fd, int (*name)(int, struct sockaddr *, socklen_t *))
+{
+	struct sockaddr_in6 addr;
+	socklen_t len = sizeof(addr);
+
+	expect(!name(fd, (struct sockaddr *)&addr, &len), "name of a socket: %s", strerror(errno));
+	return ntohs(addr.sin6_port);
+}
+
+static bool find_unread(const char *path, unsigned int local, unsigned int remote, size_t *unread)
+{
+	char line[512];
+	bool found = false;
+	FILE *f = fopen(path, "re");
+
+	while (f && !found && fgets(line, sizeof(line), f)) {
+		unsigned int local_port, remote_port;
+
+		found = sscanf(line, "%*s %*[^:]:%x %*[^:]:%x %*x %*[^:]:%zx", &local_port,
+			       &remote_port, unread) == 3 &&
+			local_port == local && remote_port == remote;
+	}
+	if (f)
+		fclose(f);
+	return found;
+}
+
+/* Both ends are in the same table: only the ports together tell which is which. */
+size_t tcp_unread(int fd)
+{
+	unsigned int local = port_of(fd, getsockname), remote = port_of(fd, getpeername);
+	size_t unread;
+
+	expect(find_unread("/proc/net/tcp", local, remote, &unread) ||
+	       find_unread("/proc/net/tcp6", local, remote, &unread),
+	       "the socket isn't in /proc/net/tcp");
+	return unread;
 }
 
 static void await_writable(int fd)

@@ -63,6 +63,9 @@ void await_readable(int fd);
 /* Would read(2) find bytes? */
 bool has_bytes(int fd);
 
+/* What /proc says that a TCP socket has received and its reader hasn't read: rcv_nxt - copied_seq. */
+size_t tcp_unread(int fd);
+
 /* Sends the stream bytes [offset, offset + size), `chunk` at a time, or fails the case. */
 void send_pattern(int fd, uint64_t offset, size_t size, size_t chunk);
 /* The same, with no two chunks next to each other in memory: something else is sent in between. */
