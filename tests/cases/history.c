@@ -264,6 +264,201 @@ static void overtakes(const struct test *t)
 		overtakes_round(t, *chunk);
 }
 
+/*
+ * Two streams to one socket, its own and a redirected one, between which there is no order. Each of
+ * their bytes says by its highest bit to which it belongs.
+ */
+enum which { OWN, REDIRECTED, NR_STREAMS };
+
+#define MIXED_CHUNK	4096
+
+static void mixed_fill(unsigned char *buf, enum which which, uint64_t offset, size_t len)
+{
+	pattern_fill(buf, offset, len);
+	for (size_t i = 0; i < len; i++)
+		buf[i] = which == OWN ? buf[i] & 0x7f : buf[i] | 0x80;
+}
+
+static void mixed_send(int fd, enum which which, uint64_t offset, size_t len)
+{
+	unsigned char buf[MIXED_CHUNK];
+
+	expect(len <= sizeof(buf), "%zu bytes at once", len);
+	mixed_fill(buf, which, offset, len);
+	expect(send(fd, buf, len, MSG_NOSIGNAL) == (ssize_t)len, "send: %s", strerror(errno));
+}
+
+/* Puts what was received to the stream that it belongs to. */
+static void mixed_check(const unsigned char *buf, size_t len, uint64_t taken[NR_STREAMS])
+{
+	unsigned char want[NR_STREAMS][MIXED_CHUNK];
+	size_t got[NR_STREAMS] = { 0, 0 };
+
+	mixed_fill(want[OWN], OWN, taken[OWN], len);
+	mixed_fill(want[REDIRECTED], REDIRECTED, taken[REDIRECTED], len);
+	for (size_t i = 0; i < len; i++) {
+		enum which which = buf[i] & 0x80 ? REDIRECTED : OWN;
+
+		expect(buf[i] == want[which][got[which]], "a wrong byte at %llu of the %s stream",
+		       (unsigned long long)(taken[which] + got[which]),
+		       which == OWN ? "own" : "redirected");
+		got[which]++;
+	}
+	taken[OWN] += got[OWN];
+	taken[REDIRECTED] += got[REDIRECTED];
+}
+
+/* One splice; the result is 0 where there is nothing. */
+static size_t mixed_take(struct scene *s, size_t len, uint64_t taken[NR_STREAMS])
+{
+	unsigned char buf[MIXED_CHUNK];
+	ssize_t n = reader_take(&s->r, s->l.rx, buf, len);
+
+	if (n == -EAGAIN)
+		return 0;
+	expect(n > 0, "at own byte %llu, redirected byte %llu: %s",
+	       (unsigned long long)taken[OWN], (unsigned long long)taken[REDIRECTED],
+	       result_name(n));
+	mixed_check(buf, n, taken);
+	return n;
+}
+
+static void mixed_take_until(struct scene *s, size_t chunk, uint64_t own, uint64_t redirected,
+			     uint64_t taken[NR_STREAMS])
+{
+	double end = now() + PATIENCE_MS / 1000.0;
+
+	while (taken[OWN] < own || taken[REDIRECTED] < redirected) {
+		expect(now() < end, "%llu own and %llu redirected bytes, then none for long",
+		       (unsigned long long)taken[OWN], (unsigned long long)taken[REDIRECTED]);
+		if (mixed_take(s, chunk, taken))
+			end = now() + PATIENCE_MS / 1000.0;
+		else
+			readable_within(s->l.rx, 10);
+	}
+	expect(taken[OWN] == own && taken[REDIRECTED] == redirected,
+	       "%llu of %llu own bytes, %llu of %llu redirected ones",
+	       (unsigned long long)taken[OWN], (unsigned long long)own,
+	       (unsigned long long)taken[REDIRECTED], (unsigned long long)redirected);
+}
+
+/* What arrives at via is redirected to rx, whose own bytes no program sees. */
+static void open_mere_target(struct scene *s, const struct test *t)
+{
+	open_scene(s, t);
+	expect_result(sockmap_detach_programs(s->l.map), 0, "detach");
+	insert_rx(s);
+	expect_result(sockmap_attach_programs(s->l.map), 0, "attach");
+	expect_result(sockmap_route(s->l.map, t->family == AF_UNIX ? s->l.tx : s->l.via, s->l.rx),
+		      0, "route");
+	expect_result(sockmap_insert(s->l.map, s->l.via), 0, "insert of via");
+	set_nodelay(s->l.tx);
+}
+
+#define IN_PLENTY	(32 << 10)	/* what of one stream is always there */
+#define STARVES_LIMIT	(2 << 20)
+
+struct flood {
+	enum which which;
+	bool looked;	/* a reader found nothing before the bytes came */
+};
+
+/* A few bytes of one stream while the other is always there in plenty. */
+static void starves(const struct test *t)
+{
+	const struct flood *f = t->b->arg;
+	enum which few = !f->which;
+	uint64_t taken[NR_STREAMS] = { 0, 0 }, sent = 0;
+	int fds[NR_STREAMS];
+	struct scene s;
+
+	open_mere_target(&s, t);
+	fds[OWN] = s.l.peer;
+	fds[REDIRECTED] = s.l.tx;
+	if (f->looked)
+		expect_result(mixed_take(&s, 1, taken), 0, "nothing there");
+	while (taken[few] < WAITING) {
+		while (sent < taken[f->which] + IN_PLENTY) {
+			mixed_send(fds[f->which], f->which, sent, MIXED_CHUNK);
+			sent += MIXED_CHUNK;
+			if (sent == IN_PLENTY)
+				mixed_send(fds[few], few, 0, WAITING);
+		}
+		expect(sent < STARVES_LIMIT, "%llu of %d bytes behind %llu others",
+		       (unsigned long long)taken[few], WAITING,
+		       (unsigned long long)taken[f->which]);
+		if (!mixed_take(&s, MIXED_CHUNK, taken))
+			readable_within(s.l.rx, 10);
+	}
+}
+
+/*
+ * A reader found nothing, and then bytes came past the program. A splice that takes some of them
+ * knows of the others: they are older than what comes through the program.
+ */
+static void behind_stale(const struct test *t)
+{
+	const size_t *taken_before = t->b->arg;
+	struct scene s;
+	char byte;
+
+	open_scene(&s, t);
+	insert_rx(&s);
+	expect_result(reader_take(&s.r, s.l.rx, &byte, 1), -EAGAIN, "nothing there");
+	send_own(&s, WAITING);
+	take_some(&s, *taken_before);
+	if (s.l.map)
+		expect_result(sockmap_insert(s.l.map, s.l.tx), 0, "insert of tx");
+	expect_goes_on(&s);
+	expect_fin(&s);
+}
+
+/* Another connection whose bytes are redirected to rx. */
+static int open_second_via(struct scene *s)
+{
+	int tx, via = stream_pair(s->l.t->family, &tx);
+
+	expect_result(sockmap_route(s->l.map, via, s->l.rx), 0, "route");
+	expect_result(sockmap_insert(s->l.map, via), 0, "insert of the second via");
+	return tx;
+}
+
+#define FIN_MS (100 * slowness)
+
+/*
+ * The FIN of another connection isn't the end of this one, nor of what others redirect to it. Where
+ * rx has the program, a FIN that is the last thing there is says what it says to recv(2) (eof.c).
+ */
+static void behind_redirected_fin(const struct test *t)
+{
+	const bool *mere_target = t->b->arg;
+	uint64_t taken[NR_STREAMS] = { 0, 0 };
+	struct scene s;
+	int tx;
+
+	if (*mere_target) {
+		open_mere_target(&s, t);
+	} else {
+		open_scene(&s, t);
+		link_insert(&s.l);
+	}
+	mixed_send(s.l.tx, REDIRECTED, 0, WAITING);
+	mixed_take_until(&s, MIXED_CHUNK, 0, WAITING, taken);
+	expect(!shutdown(s.l.tx, SHUT_WR), "shutdown: %s", strerror(errno));
+	sleep_ms(FIN_MS);
+	if (*mere_target)
+		expect_result(mixed_take(&s, 1, taken), 0, "behind a FIN that was redirected");
+	mixed_send(s.l.peer, OWN, 0, WAITING);
+	tx = open_second_via(&s);
+	mixed_send(tx, REDIRECTED, WAITING, WAITING);
+	sleep_ms(FIN_MS);
+	mixed_take_until(&s, MIXED_CHUNK, WAITING, 2 * WAITING, taken);
+	if (*mere_target)
+		expect_result(mixed_take(&s, 1, taken), 0, "behind all bytes");
+	mixed_send(s.l.peer, OWN, WAITING, WAITING);
+	mixed_take_until(&s, MIXED_CHUNK, 2 * WAITING, 2 * WAITING, taken);
+}
+
 #define HISTORY(fn, text, ...) { .group = "history", .name = text, .run = fn, __VA_ARGS__ }
 #define OWN_MODES (SKB_MODES | BIT(MODE_PLAIN) | AND_UNIX)
 #define LEAVES(text, ...) HISTORY(verdict_leaves, "verdict-leaves" text, \
@@ -279,6 +474,12 @@ static void overtakes(const struct test *t)
 #define OVERTAKES(text, chunk) HISTORY(overtakes, "overtakes" text, \
 	.modes = BIT(MODE_SKB_PASS) | BIT(MODE_PLAIN) | AND_UNIX, \
 	.arg = &(const size_t){ chunk })
+#define STARVES(text, ...) HISTORY(starves, text, .modes = BIT(MODE_SKB_REDIRECT), \
+	.arg = &(const struct flood){ __VA_ARGS__ })
+#define BEHIND_STALE(text, taken) HISTORY(behind_stale, "behind-stale" text, \
+	.modes = MSG_MODES | BIT(MODE_PLAIN), .arg = &(const size_t){ taken })
+#define REDIRECTED_FIN(text, mere) HISTORY(behind_redirected_fin, text, \
+	.modes = BIT(MODE_SKB_REDIRECT), .arg = &(const bool){ mere })
 
 static const struct behaviour behaviours[] = {
 	LEAVES("", false, false, 0),
@@ -300,6 +501,14 @@ static const struct behaviour behaviours[] = {
 	OVERTAKES("-by-1", 1),
 	OVERTAKES("-by-37", 37),
 	OVERTAKES("-by-4096", 4096),
+	STARVES("redirected-starves", OWN, false),
+	STARVES("redirected-starves-looked", OWN, true),
+	STARVES("own-starves", REDIRECTED, false),
+	STARVES("own-starves-looked", REDIRECTED, true),
+	BEHIND_STALE("", 10),
+	BEHIND_STALE("-all-but-one", WAITING - 1),
+	REDIRECTED_FIN("behind-redirected-fin", false),
+	REDIRECTED_FIN("behind-redirected-fin-mere-target", true),
 };
 
 const struct suite history_suite = SUITE(behaviours);
