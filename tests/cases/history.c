@@ -459,6 +459,200 @@ static void behind_redirected_fin(const struct test *t)
 	mixed_take_until(&s, MIXED_CHUNK, 2 * WAITING, 2 * WAITING, taken);
 }
 
+/* Bytes in both queues when the program is back. More bytes make the kernel call it. */
+static void verdict_returns(const struct test *t)
+{
+	const size_t *more = t->b->arg;
+	struct scene s;
+	int err;
+
+	open_scene(&s, t);
+	insert_in_both(&s, false);
+	send_own(&s, WAITING);
+	remove_rx(&s);
+	send_own(&s, BEHIND);
+	if (s.l.map) {
+		err = sockmap_insert(s.l.map, s.l.rx);
+		if (err == -EBUSY)
+			skip("this kernel gives a socket no second verdict program");
+		expect_result(err, 0, "insert of rx, again");
+	}
+	if (*more)
+		send_own(&s, *more);
+	take_all(&s);
+	expect_goes_on(&s);
+	expect_fin(&s);
+}
+
+#define RECORD		200
+#define PLACE_BYTES	300000
+#define PLACE_RCVBUF	(16 << 10)
+#define PLACE_CHUNK	100
+
+static void open_records(struct scene *s, const struct test *t)
+{
+	open_scene(s, t);
+	if (s->l.map) {
+		sockmap_close(s->l.map);
+		s->l.map = sockmap_open_records(RECORD);
+		expect(s->l.map, "sockmap_open_records: %s", strerror(errno));
+	}
+}
+
+/*
+ * The parser's place in the stream and the reader's are two. Bytes that the parser hasn't got to,
+ * because the reader had the socket locked, may not count as read.
+ */
+static void parser_place(const struct test *t)
+{
+	const int *pile_up_ms = t->b->arg, rcvbuf = PLACE_RCVBUF;
+	struct sender tx;
+	struct scene s;
+
+	open_records(&s, t);
+	expect(!setsockopt(s.l.rx, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof(rcvbuf)),
+	       "SO_RCVBUF: %s", strerror(errno));
+	insert_rx(&s);
+	sender_start(&tx, s.l.peer, 0, PLACE_BYTES, 10000);
+	s.sent = PLACE_BYTES;
+	sleep_ms(*pile_up_ms);
+	receive_all(&s.r, s.l.rx, 0, PLACE_BYTES, PLACE_CHUNK);
+	s.taken = PLACE_BYTES;
+	sender_join(&tx);
+	expect(tcp_unread(s.l.rx) == 0, "%zu bytes unread behind all of them",
+	       tcp_unread(s.l.rx));
+	remove_rx(&s);
+	expect_goes_on(&s);
+	expect(tcp_unread(s.l.rx) == 0, "%zu bytes unread behind those of plain TCP",
+	       tcp_unread(s.l.rx));
+	expect_fin(&s);
+	expect(tcp_unread(s.l.rx) <= 1, "%zu bytes unread behind FIN", tcp_unread(s.l.rx));
+}
+
+/* What is queued may not count as read because some of it has been. */
+static void parser_unread(const struct test *t)
+{
+	struct scene s;
+	size_t unread;
+
+	open_records(&s, t);
+	insert_rx(&s);
+	send_own(&s, 2 * RECORD);
+	if (!tcp_unread(s.l.rx))
+		skip("on this kernel bytes count as read when the program gets them");
+	take_some(&s, PLACE_CHUNK);
+	unread = tcp_unread(s.l.rx);
+	expect(unread && unread <= 2 * RECORD, "%zu bytes unread, %d are queued", unread,
+	       2 * RECORD - PLACE_CHUNK);
+	take_all(&s);
+	expect(tcp_unread(s.l.rx) == 0, "%zu bytes unread behind all of them",
+	       tcp_unread(s.l.rx));
+	expect_fin(&s);
+	expect(tcp_unread(s.l.rx) <= 1, "%zu bytes unread behind FIN", tcp_unread(s.l.rx));
+}
+
+/* Kernels that leave copied_seq to the reader have it stand still where the program gets bytes. */
+static void need_reader_counts(struct scene *s, size_t queued)
+{
+	size_t unread = tcp_unread(s->l.rx);
+
+	if (!unread)
+		skip("on this kernel bytes count as read when the program gets them");
+	expect(unread == queued, "%zu bytes unread, %zu are queued", unread, queued);
+}
+
+static void expect_unread(struct scene *s, size_t want)
+{
+	size_t unread = tcp_unread(s->l.rx);
+
+	expect(unread == want, "%zu own bytes are queued, the kernel says %zu", want, unread);
+}
+
+/* Redirected bytes have no place in the target's own stream. */
+static void redirected_count(const struct test *t)
+{
+	uint64_t taken[NR_STREAMS] = { 0, 0 };
+	struct scene s;
+
+	open_scene(&s, t);
+	link_insert(&s.l);
+	mixed_send(s.l.tx, REDIRECTED, 0, WAITING);
+	await_readable(s.l.rx);
+	mixed_send(s.l.peer, OWN, 0, WAITING);
+	need_reader_counts(&s, WAITING);
+	while (taken[REDIRECTED] < WAITING)
+		mixed_take(&s, WAITING - taken[REDIRECTED], taken);
+	expect(!taken[OWN], "%llu own bytes came first", (unsigned long long)taken[OWN]);
+	expect_unread(&s, WAITING);
+	mixed_take_until(&s, MIXED_CHUNK, WAITING, WAITING, taken);
+	expect_unread(&s, 0);
+}
+
+#define PART		100
+#define PARTS		50
+
+static void redirected_count_mixed(const struct test *t)
+{
+	uint64_t taken[NR_STREAMS] = { 0, 0 };
+	double end = now() + PATIENCE_MS / 1000.0;
+	struct scene s;
+
+	open_scene(&s, t);
+	link_insert(&s.l);
+	set_nodelay(s.l.tx);
+	for (int i = 0; i < PARTS; i++) {
+		mixed_send(s.l.tx, REDIRECTED, i * PART, PART);
+		if (i % 2)
+			sleep_ms(1);
+		mixed_send(s.l.peer, OWN, i * PART, PART);
+	}
+	need_reader_counts(&s, PARTS * PART);
+	for (size_t i = 0; taken[OWN] + taken[REDIRECTED] < 2 * PARTS * PART; i++) {
+		mixed_take(&s, 31 + i % 3 * 57, taken);
+		expect_unread(&s, PARTS * PART - taken[OWN]);
+		expect(now() < end, "%llu own bytes, %llu redirected ones, then none",
+		       (unsigned long long)taken[OWN], (unsigned long long)taken[REDIRECTED]);
+	}
+	mixed_take_until(&s, 1, PARTS * PART, PARTS * PART, taken);
+}
+
+/* Of the bytes before `offset` those that came by TCP: every second part did. */
+static size_t own_before(size_t offset)
+{
+	size_t rest = offset % (2 * PART);
+
+	return offset / (2 * PART) * PART + (rest > PART ? rest - PART : 0);
+}
+
+/* One stream whose bytes come through an sk_msg and through an sk_skb program in turn. */
+static void both_kinds(const struct test *t)
+{
+	const size_t own = PARTS * PART;
+	struct sockmap *verdict;
+	struct scene s;
+
+	open_scene(&s, t);
+	verdict = sockmap_open(MODE_SKB_PASS);
+	expect(verdict, "sockmap_open: %s", strerror(errno));
+	insert_rx(&s);
+	expect_result(sockmap_insert(verdict, s.l.rx), 0, "insert of rx, second map");
+	for (int i = 0; i < PARTS; i++) {
+		expect_result(sockmap_insert(s.l.map, s.l.peer), 0, "insert of peer");
+		send_own(&s, PART);
+		expect_result(sockmap_remove(s.l.map, s.l.peer), 0, "removal of peer");
+		send_own(&s, PART);
+	}
+	need_reader_counts(&s, own);
+	for (size_t i = 0; s.taken < s.sent; i++) {
+		size_t want = 31 + i % 3 * 57;
+
+		take_some(&s, want < s.sent - s.taken ? want : s.sent - s.taken);
+		expect_unread(&s, own - own_before(s.taken));
+	}
+	expect_goes_on(&s);
+	expect_fin(&s);
+}
+
 #define HISTORY(fn, text, ...) { .group = "history", .name = text, .run = fn, __VA_ARGS__ }
 #define OWN_MODES (SKB_MODES | BIT(MODE_PLAIN) | AND_UNIX)
 #define LEAVES(text, ...) HISTORY(verdict_leaves, "verdict-leaves" text, \
@@ -480,6 +674,13 @@ static void behind_redirected_fin(const struct test *t)
 	.modes = MSG_MODES | BIT(MODE_PLAIN), .arg = &(const size_t){ taken })
 #define REDIRECTED_FIN(text, mere) HISTORY(behind_redirected_fin, text, \
 	.modes = BIT(MODE_SKB_REDIRECT), .arg = &(const bool){ mere })
+/* A parser that starts again doesn't find what is in ingress_msg behind it (sk_psock_init_strp()). */
+#define RETURNS(text, more) HISTORY(verdict_returns, "verdict-returns" text, \
+	.modes = OWN_MODES & ~BIT(MODE_SKB_PARSER), .flags = ASK_SPLATS, \
+	.arg = &(const size_t){ more })
+#define PLACE(text, pile_up_ms) HISTORY(parser_place, "parser-place" text, \
+	.modes = BIT(MODE_SKB_PARSER) | BIT(MODE_PLAIN), .flags = ASK_READ, \
+	.arg = &(const int){ pile_up_ms })
 
 static const struct behaviour behaviours[] = {
 	LEAVES("", false, false, 0),
@@ -491,6 +692,8 @@ static const struct behaviour behaviours[] = {
 		.flags = ASK_SPLATS),
 	HISTORY(verdict_leaves_asleep, "verdict-leaves-asleep", .modes = OWN_MODES,
 		.flags = ASK_SPLATS),
+	RETURNS("", 0),
+	RETURNS("-more", WAITING),
 	PARTLY("", 0, 400, 0, false, false),
 	PARTLY("-more", 0, 400, 0, true, false),
 	/* When a unix socket is shut down its psock goes, and with it what is in ingress_msg. */
@@ -509,6 +712,15 @@ static const struct behaviour behaviours[] = {
 	BEHIND_STALE("-all-but-one", WAITING - 1),
 	REDIRECTED_FIN("behind-redirected-fin", false),
 	REDIRECTED_FIN("behind-redirected-fin-mere-target", true),
+	PLACE("", 0),
+	PLACE("-piled-up", 50),
+	HISTORY(parser_unread, "parser-unread", .modes = BIT(MODE_SKB_PARSER) | BIT(MODE_PLAIN),
+		.flags = ASK_READ),
+	HISTORY(redirected_count, "redirected-counts-as-read", .modes = BIT(MODE_SKB_REDIRECT),
+		.flags = ASK_READ),
+	HISTORY(redirected_count_mixed, "redirected-counts-as-read-mixed",
+		.modes = BIT(MODE_SKB_REDIRECT), .flags = ASK_READ),
+	HISTORY(both_kinds, "both-kinds", .modes = BIT(MODE_MSG_INGRESS), .flags = ASK_READ),
 };
 
 const struct suite history_suite = SUITE(behaviours);
