@@ -24,6 +24,7 @@
 #define TIMEOUT_TRIES	3
 #define SLEEP_MS	60	/* long enough to see that a call goes on sleeping */
 #define LATE_MS		(1200 * slowness)
+#define TIMEOUT_NAPS_MS	300
 #define LATE_NAPS_MS	200	/* some of the naps that a reader behind a program takes */
 #define LONG		500000
 
@@ -259,6 +260,43 @@ static void open_given_up(struct link *l, const struct test *t)
 	expect(readable_within(l->rx, 100), "nothing is left in the ordinary queue");
 }
 
+static void expect_timeout(const struct test *t, struct link *l)
+{
+	struct call c;
+	double begin = now(), took;
+
+	set_rcvtimeo(l->rx, TIMEOUT_NAPS_MS);
+	call_start(&c, t, l->rx, 4000);
+	expect_result(call_end(&c, "the call began"), -EAGAIN, "SO_RCVTIMEO ran out");
+	took = now() - begin;
+	expect(took > TIMEOUT_NAPS_MS / 2000.0, "SO_RCVTIMEO ran out after %.3f s", took);
+	link_close(l);
+}
+
+static void timeout_behind_parser(const struct test *t)
+{
+	struct link l;
+
+	open_given_up(&l, t);
+	expect_timeout(t, &l);
+}
+
+/* The parser has the beginning of a record, and takes no more before the rest has come. */
+static void timeout_within_record(const struct test *t)
+{
+	struct sockmap *map = sockmap_open_records(50000);
+	struct link l;
+
+	expect(map, "sockmap_open_records: %s", strerror(errno));
+	link_open_in(&l, t, map);
+	set_nodelay(l.tx);
+	for (int i = 0; i < 3; i++) {
+		send_pattern(l.tx, i * 100, 100, 100);
+		sleep_ms(5);
+	}
+	expect_timeout(t, &l);
+}
+
 static void signal_behind_parser(const struct test *t)
 {
 	struct call c, again;
@@ -412,6 +450,10 @@ static const struct behaviour behaviours[] = {
 	BLOCK(signal_after_data, "signal-then-data"),
 	BLOCK(signal_midway, "signal-midway"),
 	{ .group = "block", .name = "signal-behind-parser", .run = signal_behind_parser,
+	  .modes = BIT(MODE_SKB_PARSER) },
+	{ .group = "block", .name = "timeout-behind-parser", .run = timeout_behind_parser,
+	  .modes = BIT(MODE_SKB_PARSER) },
+	{ .group = "block", .name = "timeout-within-record", .run = timeout_within_record,
 	  .modes = BIT(MODE_SKB_PARSER) },
 	BLOCK(stop_continue, "stop-continue", .limit = 3),
 	BLOCK(killed, "killed", .flags = ASK_READ, .limit = 3),

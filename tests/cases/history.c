@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -231,26 +232,33 @@ static void partly_read(const struct test *t)
 	expect_fin(&s);
 }
 
-#define OVERTAKE_SKBS	10
 #define OVERTAKE_SIZE	100
 #define OVERTAKE_BYTES	20000
 #define OVERTAKE_ROUNDS	8
+
+struct overtaking {
+	size_t skbs_before;	/* the socket is inserted */
+	size_t chunk;
+};
 
 /*
  * A sender's call takes an skb from sk_receive_queue to ingress_msg, one at a time, while a reader
  * takes what came before the program: the one that the sender has is the older one.
  */
-static void overtakes_round(const struct test *t, size_t chunk)
+static void overtakes_round(const struct test *t, const struct overtaking *o)
 {
-	const size_t before = OVERTAKE_SKBS * OVERTAKE_SIZE;
+	const size_t before = o->skbs_before * OVERTAKE_SIZE;
 	struct sender tx;
 	struct scene s;
+	char byte;
 
 	open_scene(&s, t);
 	send_pattern(s.l.peer, 0, before, OVERTAKE_SIZE);
 	insert_rx(&s);
+	if (!before)
+		expect_result(reader_take(&s.r, s.l.rx, &byte, 1), -EAGAIN, "nothing there");
 	sender_start(&tx, s.l.peer, before, OVERTAKE_BYTES, OVERTAKE_SIZE);
-	receive_all(&s.r, s.l.rx, 0, before + OVERTAKE_BYTES, chunk);
+	receive_all(&s.r, s.l.rx, 0, before + OVERTAKE_BYTES, o->chunk);
 	sender_join(&tx);
 	reader_close(&s.r);
 	link_close(&s.l);
@@ -258,10 +266,8 @@ static void overtakes_round(const struct test *t, size_t chunk)
 
 static void overtakes(const struct test *t)
 {
-	const size_t *chunk = t->b->arg;
-
 	for (int i = 0; i < OVERTAKE_ROUNDS; i++)
-		overtakes_round(t, *chunk);
+		overtakes_round(t, t->b->arg);
 }
 
 /*
@@ -499,13 +505,45 @@ static void open_records(struct scene *s, const struct test *t)
 	}
 }
 
+struct place {
+	int pile_up_ms;
+	size_t tx_chunk;
+	bool edge;	/* the reader is told of bytes once */
+};
+
+/* Until nothing is there, and then not before the next edge. */
+static void receive_by_edges(struct scene *s, size_t size)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
+	int ep = epoll_create1(EPOLL_CLOEXEC);
+	char buf[PLACE_CHUNK];
+	size_t got = 0;
+
+	expect(ep >= 0 && !epoll_ctl(ep, EPOLL_CTL_ADD, s->l.rx, &ev), "epoll: %s",
+	       strerror(errno));
+	while (got < size) {
+		ssize_t n = reader_take(&s->r, s->l.rx, buf, sizeof(buf));
+
+		if (n == -EAGAIN) {
+			expect(epoll_wait(ep, &ev, 1, PATIENCE_MS) == 1, "no edge after %zu bytes",
+			       got);
+			continue;
+		}
+		expect(n > 0, "after %zu bytes: %s", got, result_name(n));
+		pattern_check(buf, got, n, "by edges");
+		got += n;
+	}
+	close(ep);
+}
+
 /*
  * The parser's place in the stream and the reader's are two. Bytes that the parser hasn't got to,
  * because the reader had the socket locked, may not count as read.
  */
 static void parser_place(const struct test *t)
 {
-	const int *pile_up_ms = t->b->arg, rcvbuf = PLACE_RCVBUF;
+	const struct place *p = t->b->arg;
+	const int rcvbuf = PLACE_RCVBUF;
 	struct sender tx;
 	struct scene s;
 
@@ -513,10 +551,13 @@ static void parser_place(const struct test *t)
 	expect(!setsockopt(s.l.rx, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof(rcvbuf)),
 	       "SO_RCVBUF: %s", strerror(errno));
 	insert_rx(&s);
-	sender_start(&tx, s.l.peer, 0, PLACE_BYTES, 10000);
+	sender_start(&tx, s.l.peer, 0, PLACE_BYTES, p->tx_chunk);
 	s.sent = PLACE_BYTES;
-	sleep_ms(*pile_up_ms);
-	receive_all(&s.r, s.l.rx, 0, PLACE_BYTES, PLACE_CHUNK);
+	sleep_ms(p->pile_up_ms);
+	if (p->edge)
+		receive_by_edges(&s, PLACE_BYTES);
+	else
+		receive_all(&s.r, s.l.rx, 0, PLACE_BYTES, PLACE_CHUNK);
 	s.taken = PLACE_BYTES;
 	sender_join(&tx);
 	expect(tcp_unread(s.l.rx) == 0, "%zu bytes unread behind all of them",
@@ -551,14 +592,21 @@ static void parser_unread(const struct test *t)
 	expect(tcp_unread(s.l.rx) <= 1, "%zu bytes unread behind FIN", tcp_unread(s.l.rx));
 }
 
-/* Kernels that leave copied_seq to the reader have it stand still where the program gets bytes. */
-static void need_reader_counts(struct scene *s, size_t queued)
+/*
+ * Waits for `queued` bytes of rx's own stream, which come as the congestion window lets them. Only
+ * on kernels that leave copied_seq to the reader do they count as unread when the program has them.
+ */
+static void await_unread(struct scene *s, size_t queued)
 {
-	size_t unread = tcp_unread(s->l.rx);
+	double end = now() + PATIENCE_MS / 1000.0;
 
-	if (!unread)
+	if (!tcp_unread(s->l.rx))
 		skip("on this kernel bytes count as read when the program gets them");
-	expect(unread == queued, "%zu bytes unread, %zu are queued", unread, queued);
+	while (tcp_unread(s->l.rx) != queued) {
+		expect(now() < end, "%zu bytes unread, %zu are queued", tcp_unread(s->l.rx),
+		       queued);
+		sleep_ms(1);
+	}
 }
 
 static void expect_unread(struct scene *s, size_t want)
@@ -579,7 +627,7 @@ static void redirected_count(const struct test *t)
 	mixed_send(s.l.tx, REDIRECTED, 0, WAITING);
 	await_readable(s.l.rx);
 	mixed_send(s.l.peer, OWN, 0, WAITING);
-	need_reader_counts(&s, WAITING);
+	await_unread(&s, WAITING);
 	while (taken[REDIRECTED] < WAITING)
 		mixed_take(&s, WAITING - taken[REDIRECTED], taken);
 	expect(!taken[OWN], "%llu own bytes came first", (unsigned long long)taken[OWN]);
@@ -606,7 +654,7 @@ static void redirected_count_mixed(const struct test *t)
 			sleep_ms(1);
 		mixed_send(s.l.peer, OWN, i * PART, PART);
 	}
-	need_reader_counts(&s, PARTS * PART);
+	await_unread(&s, PARTS * PART);
 	for (size_t i = 0; taken[OWN] + taken[REDIRECTED] < 2 * PARTS * PART; i++) {
 		mixed_take(&s, 31 + i % 3 * 57, taken);
 		expect_unread(&s, PARTS * PART - taken[OWN]);
@@ -641,9 +689,9 @@ static void both_kinds(const struct test *t)
 		send_own(&s, PART);
 		expect_result(sockmap_remove(s.l.map, s.l.peer), 0, "removal of peer");
 		send_own(&s, PART);
+		await_unread(&s, (i + 1) * PART);
 	}
-	need_reader_counts(&s, own);
-	for (size_t i = 0; s.taken < s.sent; i++) {
+		for (size_t i = 0; s.taken < s.sent; i++) {
 		size_t want = 31 + i % 3 * 57;
 
 		take_some(&s, want < s.sent - s.taken ? want : s.sent - s.taken);
@@ -665,9 +713,9 @@ static void both_kinds(const struct test *t)
 #define PARTLY(text, and_flags, ...) HISTORY(partly_read, "partly-read" text, \
 	.modes = OWN_MODES & ~BIT(MODE_SKB_PARSER), .flags = ASK_SPLATS | (and_flags), \
 	.arg = &(const struct partly){ __VA_ARGS__ })
-#define OVERTAKES(text, chunk) HISTORY(overtakes, "overtakes" text, \
+#define OVERTAKES(text, ...) HISTORY(overtakes, "overtakes" text, \
 	.modes = BIT(MODE_SKB_PASS) | BIT(MODE_PLAIN) | AND_UNIX, \
-	.arg = &(const size_t){ chunk })
+	.arg = &(const struct overtaking){ __VA_ARGS__ })
 #define STARVES(text, ...) HISTORY(starves, text, .modes = BIT(MODE_SKB_REDIRECT), \
 	.arg = &(const struct flood){ __VA_ARGS__ })
 #define BEHIND_STALE(text, taken) HISTORY(behind_stale, "behind-stale" text, \
@@ -678,9 +726,9 @@ static void both_kinds(const struct test *t)
 #define RETURNS(text, more) HISTORY(verdict_returns, "verdict-returns" text, \
 	.modes = OWN_MODES & ~BIT(MODE_SKB_PARSER), .flags = ASK_SPLATS, \
 	.arg = &(const size_t){ more })
-#define PLACE(text, pile_up_ms) HISTORY(parser_place, "parser-place" text, \
+#define PLACE(text, ...) HISTORY(parser_place, "parser-place" text, \
 	.modes = BIT(MODE_SKB_PARSER) | BIT(MODE_PLAIN), .flags = ASK_READ, \
-	.arg = &(const int){ pile_up_ms })
+	.arg = &(const struct place){ __VA_ARGS__ })
 
 static const struct behaviour behaviours[] = {
 	LEAVES("", false, false, 0),
@@ -701,9 +749,11 @@ static const struct behaviour behaviours[] = {
 	PARTLY("-some-more", 0, 100, 300, true, false),
 	PARTLY("-all-but-one", 0, WAITING - 1, 0, false, false),
 	PARTLY("-all-but-one-more", 0, WAITING - 1, 0, true, false),
-	OVERTAKES("-by-1", 1),
-	OVERTAKES("-by-37", 37),
-	OVERTAKES("-by-4096", 4096),
+	OVERTAKES("-by-1", 10, 1),
+	OVERTAKES("-by-37", 10, 37),
+	OVERTAKES("-by-4096", 10, 4096),
+	OVERTAKES("-caught-up-by-1", 0, 1),
+	OVERTAKES("-caught-up-by-37", 0, 37),
 	STARVES("redirected-starves", OWN, false),
 	STARVES("redirected-starves-looked", OWN, true),
 	STARVES("own-starves", REDIRECTED, false),
@@ -712,8 +762,11 @@ static const struct behaviour behaviours[] = {
 	BEHIND_STALE("-all-but-one", WAITING - 1),
 	REDIRECTED_FIN("behind-redirected-fin", false),
 	REDIRECTED_FIN("behind-redirected-fin-mere-target", true),
-	PLACE("", 0),
-	PLACE("-piled-up", 50),
+	PLACE("", 0, 10000, false),
+	PLACE("-piled-up", 50, 10000, false),
+	PLACE("-small", 0, RECORD, false),
+	PLACE("-edge", 0, 10000, true),
+	PLACE("-small-edge", 0, RECORD, true),
 	HISTORY(parser_unread, "parser-unread", .modes = BIT(MODE_SKB_PARSER) | BIT(MODE_PLAIN),
 		.flags = ASK_READ),
 	HISTORY(redirected_count, "redirected-counts-as-read", .modes = BIT(MODE_SKB_REDIRECT),

@@ -41,6 +41,7 @@ static const struct suite *const suites[] = {
 	&poll_suite, &share_suite, &map_suite, &other_suite, &uring_suite, &module_suite,
 	&unload_suite, &leak_suite, &fuzz_suite, &fire_suite, &load_suite, &security_suite,
 	&alloc_suite, &neighbour_suite, &history_suite,
+	&window_suite,
 };
 
 static const struct {

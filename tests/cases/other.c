@@ -266,6 +266,30 @@ static void urgent(const struct test *t)
 	link_close(&l);
 }
 
+/* rx is in the map and its peer isn't, so the mark is in the ordinary queue. */
+static void urgent_mark(const struct test *t)
+{
+	const ssize_t part = 1000;
+	struct call c;
+	struct link l;
+
+	link_connect(&l, t);
+	if (l.map)
+		expect_result(sockmap_insert(l.map, l.rx), 0, "insert of rx");
+	send_pattern(l.tx, 0, part, part);
+	expect(send(l.tx, "!", 1, MSG_OOB) == 1, "MSG_OOB: %s", strerror(errno));
+	send_pattern(l.tx, part, part, part);
+	sleep_ms(ARRIVES_MS * slowness);
+	call_start(&c, t, l.rx, 2 * part);
+	expect_result(call_end(&c, "an urgent byte came"), part, "in front of the mark");
+	pattern_check(c.buf, 0, part, "in front of the mark");
+	for (int i = 0; i < 2; i++) {
+		call_start(&c, t, l.rx, 2 * part);
+		expect_result(call_end(&c, "the mark was reached"), 0, "at the mark");
+	}
+	link_close(&l);
+}
+
 #define OTHER(fn, text, ...) { .group = "other", .name = text, .run = fn, __VA_ARGS__ }
 
 static const struct behaviour behaviours[] = {
@@ -278,6 +302,7 @@ static const struct behaviour behaviours[] = {
 	OTHER(ulp_waits, "ulp-without-keys-waits", .modes = MSG_MODES | BIT(MODE_SKB_PASS),
 	      .flags = ASK_READ | V4_ONLY),
 	OTHER(urgent, "urgent", .modes = SKB_MODES | BIT(MODE_PLAIN), .flags = ASK_READ),
+	OTHER(urgent_mark, "urgent-mark", .modes = MSG_MODES | BIT(MODE_PLAIN)),
 	{ .group = "sendfile", .name = "data", .run = sendfile_data, .modes = ALL_MODES },
 };
 

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a reader tells the sender by reading: that there is room again. Where nobody tells, the
+ * sender asks, but not before 200 ms have passed, and the stream crawls.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net.h"
+#include "pattern.h"
+#include "take.h"
+
+#define SMALL_BUF	(64 << 10)
+#define FILL_MS		30
+#define OPENS_MS	(150 * slowness)	/* a window probe comes later */
+#define ROUNDS		8
+#define MAY_BE_LATE	1
+#define GROWS_BYTES	(12 << 20)
+
+struct scene {
+	struct link l;
+	struct reader r;
+	uint64_t sent, taken;
+};
+
+static void open_scene(struct scene *s, const struct test *t)
+{
+	memset(s, 0, sizeof(*s));
+	link_open(&s->l, t);
+	set_nonblock(s->l.rx);
+	reader_open(&s->r, t);
+}
+
+static void set_buffer(int fd, int option, int size)
+{
+	expect(!setsockopt(fd, SOL_SOCKET, option, &size, sizeof(size)), "SO_*BUF: %s",
+	       strerror(errno));
+}
+
+static int buffer_size(int fd, int option)
+{
+	socklen_t len = sizeof(int);
+	int size;
+
+	expect(!getsockopt(fd, SOL_SOCKET, option, &size, &len), "SO_*BUF: %s", strerror(errno));
+	return size;
+}
+
+static bool writable_within(int fd, int ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	return poll(&p, 1, ms) == 1;
+}
+
+/* The window that a connection begins with is small, too: a sender remembers the greatest it saw. */
+static void open_small(struct scene *s, const struct test *t)
+{
+	int listener = tcp_listen(t->family);
+
+	memset(s, 0, sizeof(*s));
+	link_connect(&s->l, t);
+	close(s->l.rx);
+	close(s->l.peer);
+	set_buffer(listener, SO_RCVBUF, SMALL_BUF);
+	s->l.tx = s->l.peer = tcp_connect(listener);
+	s->l.rx = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	expect(s->l.rx >= 0, "accept: %s", strerror(errno));
+	close(listener);
+	set_buffer(s->l.tx, SO_SNDBUF, SMALL_BUF);
+	link_insert(&s->l);
+	reader_open(&s->r, t);
+}
+
+/* Until the sender's buffer is full, too, and stays so. */
+static void fill(struct scene *s)
+{
+	char buf[4096];
+
+	do {
+		ssize_t n;
+
+		do {
+			pattern_fill(buf, s->sent, sizeof(buf));
+			n = send(s->l.tx, buf, sizeof(buf), MSG_DONTWAIT | MSG_NOSIGNAL);
+			if (n > 0)
+				s->sent += n;
+		} while (n > 0);
+		expect(errno == EAGAIN, "send: %s", strerror(errno));
+	} while (writable_within(s->l.tx, FILL_MS));
+}
+
+static void drain(struct scene *s)
+{
+	char buf[65536];
+
+	do {
+		ssize_t n = reader_take(&s->r, s->l.rx, buf, sizeof(buf));
+
+		if (n == -EAGAIN)
+			continue;
+		expect(n > 0, "at byte %llu: %s", (unsigned long long)s->taken, result_name(n));
+		pattern_check(buf, s->taken, n, "stream");
+		s->taken += n;
+	} while (readable_within(s->l.rx, 0));
+}
+
+static void window_opens(const struct test *t)
+{
+	struct scene s;
+	int late = 0;
+
+	open_small(&s, t);
+	for (int i = 0; i < ROUNDS; i++) {
+		double begin;
+
+		fill(&s);
+		begin = now();
+		drain(&s);
+		if (!writable_within(s.l.tx, OPENS_MS))
+			late++;
+		expect(writable_within(s.l.tx, PATIENCE_MS), "round %d: the sender got no room", i);
+		note("room after %.0f ms", (now() - begin) * 1000);
+	}
+	expect(late <= MAY_BE_LATE, "the sender learnt of the room late in %d of %d rounds", late,
+	       ROUNDS);
+}
+
+static void receive_buffer_grows(const struct test *t)
+{
+	struct sender tx;
+	struct scene s;
+	int before;
+
+	open_scene(&s, t);
+	reader_set_pipe_size(&s.r, 1 << 20);
+	before = buffer_size(s.l.rx, SO_RCVBUF);
+	sender_start(&tx, s.l.tx, 0, GROWS_BYTES, 1 << 20);
+	receive_all(&s.r, s.l.rx, 0, GROWS_BYTES, 1 << 20);
+	sender_join(&tx);
+	note("SO_RCVBUF from %d to %d", before, buffer_size(s.l.rx, SO_RCVBUF));
+	expect(buffer_size(s.l.rx, SO_RCVBUF) > before, "the receive buffer is %d bytes still",
+	       before);
+}
+
+#define WINDOW(fn, text) { .group = "window", .name = text, .run = fn, \
+	.modes = BIT(MODE_SKB_PASS) | BIT(MODE_SKB_PARSER) | BIT(MODE_PLAIN), .flags = ASK_READ }
+
+static const struct behaviour behaviours[] = {
+	WINDOW(window_opens, "opens"),
+	WINDOW(receive_buffer_grows, "receive-buffer-grows"),
+};
+
+const struct suite window_suite = SUITE(behaviours);
