@@ -270,6 +270,38 @@ static void overtakes(const struct test *t)
 		overtakes_round(t, t->b->arg);
 }
 
+#define SPIN_BYTES	40000
+#define SPIN_CHUNK	2
+
+/*
+ * Behind a program that passes everything on, an skb is in sk_receive_queue for no longer than the
+ * sender needs to take it out again. A reader that never waits may not take a part of it there.
+ */
+static void spins(const struct test *t)
+{
+	struct sender tx;
+	struct scene s;
+	char byte;
+
+	open_scene(&s, t);
+	insert_rx(&s);
+	expect_result(reader_take(&s.r, s.l.rx, &byte, 1), -EAGAIN, "nothing there");
+	sender_start(&tx, s.l.peer, 0, SPIN_BYTES, SPIN_CHUNK);
+	for (double end = now() + PATIENCE_MS / 1000.0; s.taken < SPIN_BYTES; ) {
+		ssize_t n = reader_take(&s.r, s.l.rx, &byte, 1);
+
+		if (n == -EAGAIN) {
+			expect(now() < end, "at byte %llu: no bytes for %d ms",
+			       (unsigned long long)s.taken, PATIENCE_MS);
+			continue;
+		}
+		expect_result(n, 1, "at byte %llu", (unsigned long long)s.taken);
+		pattern_check(&byte, s.taken++, 1, "a byte at a time");
+		end = now() + PATIENCE_MS / 1000.0;
+	}
+	sender_join(&tx);
+}
+
 /*
  * Two streams to one socket, its own and a redirected one, between which there is no order. Each of
  * their bytes says by its highest bit to which it belongs.
@@ -754,6 +786,7 @@ static const struct behaviour behaviours[] = {
 	OVERTAKES("-by-4096", 10, 4096),
 	OVERTAKES("-caught-up-by-1", 0, 1),
 	OVERTAKES("-caught-up-by-37", 0, 37),
+	HISTORY(spins, "spins", .modes = BIT(MODE_SKB_PASS) | BIT(MODE_PLAIN) | AND_UNIX),
 	STARVES("redirected-starves", OWN, false),
 	STARVES("redirected-starves-looked", OWN, true),
 	STARVES("own-starves", REDIRECTED, false),

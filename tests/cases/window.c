@@ -117,15 +117,11 @@ static void window_opens(const struct test *t)
 
 	open_small(&s, t);
 	for (int i = 0; i < ROUNDS; i++) {
-		double begin;
-
 		fill(&s);
-		begin = now();
 		drain(&s);
 		if (!writable_within(s.l.tx, OPENS_MS))
 			late++;
 		expect(writable_within(s.l.tx, PATIENCE_MS), "round %d: the sender got no room", i);
-		note("room after %.0f ms", (now() - begin) * 1000);
 	}
 	expect(late <= MAY_BE_LATE, "the sender learnt of the room late in %d of %d rounds", late,
 	       ROUNDS);
