@@ -602,6 +602,29 @@ static void parser_place(const struct test *t)
 	expect(tcp_unread(s.l.rx) <= 1, "%zu bytes unread behind FIN", tcp_unread(s.l.rx));
 }
 
+/*
+ * The parser waits for the rest of a record, and leaves a part of it in sk_receive_queue. If that
+ * counts as read when the records before it are, the parser doesn't see that the rest has come.
+ */
+static void parser_short_record(const struct test *t)
+{
+	static const size_t parts[] = { RECORD, RECORD, RECORD / 2, RECORD / 4 };
+	struct scene s;
+
+	open_records(&s, t);
+	insert_rx(&s);
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		send_own(&s, parts[i]);
+	take_some(&s, 2 * RECORD);
+	send_pattern(s.l.peer, s.sent, RECORD / 4, RECORD / 4);
+	s.sent += RECORD / 4;
+	take_all(&s);
+	expect_goes_on(&s);
+	remove_rx(&s);
+	expect_goes_on(&s);
+	expect_fin(&s);
+}
+
 /* What is queued may not count as read because some of it has been. */
 static void parser_unread(const struct test *t)
 {
@@ -754,7 +777,7 @@ static void both_kinds(const struct test *t)
 	.modes = MSG_MODES | BIT(MODE_PLAIN), .arg = &(const size_t){ taken })
 #define REDIRECTED_FIN(text, mere) HISTORY(behind_redirected_fin, text, \
 	.modes = BIT(MODE_SKB_REDIRECT), .arg = &(const bool){ mere })
-/* A parser that starts again doesn't find what is in ingress_msg behind it (sk_psock_init_strp()). */
+/* A parser that starts again takes what is in ingress_msg for a hole (sk_psock_init_strp()). */
 #define RETURNS(text, more) HISTORY(verdict_returns, "verdict-returns" text, \
 	.modes = OWN_MODES & ~BIT(MODE_SKB_PARSER), .flags = ASK_SPLATS, \
 	.arg = &(const size_t){ more })
@@ -800,6 +823,8 @@ static const struct behaviour behaviours[] = {
 	PLACE("-small", 0, RECORD, false),
 	PLACE("-edge", 0, 10000, true),
 	PLACE("-small-edge", 0, RECORD, true),
+	HISTORY(parser_short_record, "parser-short-record",
+		.modes = BIT(MODE_SKB_PARSER) | BIT(MODE_PLAIN), .flags = ASK_READ),
 	HISTORY(parser_unread, "parser-unread", .modes = BIT(MODE_SKB_PARSER) | BIT(MODE_PLAIN),
 		.flags = ASK_READ),
 	HISTORY(redirected_count, "redirected-counts-as-read", .modes = BIT(MODE_SKB_REDIRECT),

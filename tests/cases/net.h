@@ -63,7 +63,7 @@ void await_readable(int fd);
 /* Would read(2) find bytes? */
 bool has_bytes(int fd);
 
-/* What /proc says that a TCP socket has received and its reader hasn't read: rcv_nxt - copied_seq. */
+/* What a TCP socket has received and nobody has read, says the kernel: rcv_nxt - copied_seq. */
 size_t tcp_unread(int fd);
 
 /* Sends the stream bytes [offset, offset + size), `chunk` at a time, or fails the case. */

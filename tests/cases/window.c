@@ -58,7 +58,7 @@ static bool writable_within(int fd, int ms)
 	return poll(&p, 1, ms) == 1;
 }
 
-/* The window that a connection begins with is small, too: a sender remembers the greatest it saw. */
+/* With a small window from the beginning: a sender remembers the greatest that it has seen. */
 static void open_small(struct scene *s, const struct test *t)
 {
 	int listener = tcp_listen(t->family);
