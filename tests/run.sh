@@ -95,8 +95,8 @@ make_ready() {
 		verdict "$dir" fail build/module "doesn't compile"
 		return 1
 	fi
-	if ! (build_livepatch "$release"); then
-		verdict "$dir" fail build/livepatch "doesn't compile"
+	if ! (build_test_modules "$release"); then
+		verdict "$dir" fail build/test-modules "doesn't compile"
 		return 1
 	fi
 	check_warnings "$release" "$dir"

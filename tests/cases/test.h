@@ -73,7 +73,7 @@ struct suite {
 extern const struct suite fault_suite, stream_suite, block_suite, eof_suite, pipe_suite, data_suite,
 	poll_suite, share_suite, map_suite, other_suite, uring_suite, module_suite, unload_suite,
 	leak_suite, fuzz_suite, fire_suite, load_suite, security_suite, alloc_suite,
-	neighbour_suite, history_suite, window_suite;
+	neighbour_suite, history_suite, unreadable_suite, window_suite;
 
 __attribute__((noreturn, format(printf, 3, 4)))
 void fail_at(const char *file, int line, const char *fmt, ...);

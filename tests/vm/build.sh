@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 #
 # Builds what runs in the guests, in the build chroot and out of the checkout's tree:
-# the module and a livepatch once per kernel, the programs (static) once for all. What is
+# the module and those that tests need once per kernel, the programs (static) once for all. What is
 # built is kept under a key of its sources, so an unchanged tree is never built twice and
 # a changed one never tested with yesterday's objects.
 
@@ -12,8 +12,11 @@ module_path() {
 	echo "$CACHE/out/$1/$MODULE_NAME.ko"
 }
 
-livepatch_path() {
-	echo "$CACHE/livepatch/$1/neighbour_livepatch.ko"
+# Modules that tests load beside ours, each in a directory of tests/ with the name given here.
+TEST_MODULES="livepatch/neighbour_livepatch unreadable/unreadable"
+
+test_module_path() {
+	echo "$CACHE/test-modules/$1/$2.ko"
 }
 
 # What make has to be told, in the kernel's terms and in those of our own Makefiles.
@@ -67,17 +70,24 @@ has_livepatches() {
 	grep -qx CONFIG_LIVEPATCH=y "$(kernel_path "$1")/headers/usr/src/linux-headers-$1/include/config/auto.conf"
 }
 
-# Builds the livepatch that tests load beside the module, for a kernel that takes any.
-build_livepatch() {
-	local release=$1 out key staged
-	has_livepatches "$release" || return 0
-	out=$CACHE/livepatch/$release
-	key=$(sources_key tests/livepatch)-${CHROOT##*/}
+# Builds the modules that tests load, a livepatch only for a kernel that takes any.
+build_test_modules() {
+	local release=$1 module
+	for module in $TEST_MODULES; do
+		[[ $module != livepatch/* ]] || has_livepatches "$release" || continue
+		build_test_module "$release" "$module"
+	done
+}
+
+build_test_module() {
+	local release=$1 dir=${2%/*} out key staged
+	out=$(dirname "$(test_module_path "$release" "$2")")
+	key=$(sources_key "tests/$dir")-${CHROOT##*/}
 	[ "$(cat "$out/key" 2>/dev/null)" != "$key" ] || return 0
-	log "building a livepatch for $release"
-	staged=$(stage livepatch)
-	cp "$TOP"/tests/livepatch/{Kbuild,neighbour_livepatch.c} "$staged/"
-	kbuild "$release" "$staged" >"$staged.log" 2>&1 || build_failed "the livepatch for $release" "$staged.log"
+	log "building a module for tests, $dir, for $release"
+	staged=$(stage test-module)
+	cp "$TOP/tests/$dir"/{Kbuild,*.c} "$staged/"
+	kbuild "$release" "$staged" >"$staged.log" 2>&1 || build_failed "$dir for $release" "$staged.log"
 	mv "$staged.log" "$staged/build.log"
 	echo "$key" >"$staged/key"
 	finish "$staged" "$out"

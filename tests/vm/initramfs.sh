@@ -38,7 +38,7 @@ make_kernel_part() {
 	local release=$1 archive=$2 dir built module
 	dir=$(stage kernel-part)
 	mkdir -p "$dir/module" "$dir/lib/modules/$release"
-	for built in "$(module_path "$release")" "$(livepatch_path "$release")"; do
+	for built in "$(module_path "$release")" "$CACHE/test-modules/$release"/*/*.ko; do
 		[ ! -e "$built" ] || cp "$built" "$dir/module/"
 	done
 	for module in $KERNEL_MODULES; do
