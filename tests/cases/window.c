@@ -144,12 +144,12 @@ static void receive_buffer_grows(const struct test *t)
 	       before);
 }
 
-#define WINDOW(fn, text) { .group = "window", .name = text, .run = fn, \
-	.modes = BIT(MODE_SKB_PASS) | BIT(MODE_SKB_PARSER) | BIT(MODE_PLAIN), .flags = ASK_READ }
+#define WINDOW(fn, text, ...) { .group = "window", .name = text, .run = fn, \
+	.modes = BIT(MODE_SKB_PASS) | BIT(MODE_SKB_PARSER) | BIT(MODE_PLAIN), .flags = ASK_READ, __VA_ARGS__ }
 
 static const struct behaviour behaviours[] = {
 	WINDOW(window_opens, "opens"),
-	WINDOW(receive_buffer_grows, "receive-buffer-grows"),
+	WINDOW(receive_buffer_grows, "receive-buffer-grows", .limit = 40),
 };
 
 const struct suite window_suite = SUITE(behaviours);
