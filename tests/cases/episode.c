@@ -442,19 +442,6 @@ static void op_map(struct fuzz *f, const struct op *op)
 	enter_map(f);
 }
 
-/* EBUSY: for a moment sk_psock_backlog() still holds the psock of the time before. */
-static int insert_again(struct sockmap *map, int fd)
-{
-	int err = -EBUSY;
-
-	for (int ms = 0; err == -EBUSY && ms < 1000; ms++) {
-		if (ms)
-			sleep_ms(1);
-		err = sockmap_insert(map, fd);
-	}
-	return err;
-}
-
 static void op_replace(struct fuzz *f, const struct op *op)
 {
 	(void)op;
@@ -463,7 +450,7 @@ static void op_replace(struct fuzz *f, const struct op *op)
 	drain(f);
 	expect_result(sockmap_replace(f->l.map, f->l.rx, f->spare), 0, "replace");
 	need_programs(f);
-	expect_result(insert_again(f->l.map, f->l.rx), 0, "replace by the first");
+	expect_result(sockmap_insert_patiently(f->l.map, f->l.rx), 0, "replace by the first");
 }
 
 static void op_detach(struct fuzz *f, const struct op *op)

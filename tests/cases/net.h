@@ -29,6 +29,10 @@ struct sockmap *open_map(const struct test *t);
 
 /* Kernels before 5.15 take no unix stream sockets into a sockmap. */
 bool sockmap_takes_unix(void);
+/* Older kernels count bytes of TCP as read when a verdict program gets them. */
+bool sockmap_traces_reading(void);
+/* Older kernels give a psock no second verdict program when it has lost the first. */
+bool sockmap_gives_second_verdict(void);
 
 /* The connections and an empty map / all of them put into the map / both. */
 void link_connect(struct link *l, const struct test *t);
@@ -49,7 +53,9 @@ int mptcp_pair(int family, int *connecting);
 int tcp_listen(int family);
 int tcp_connect(int listener);		/* by the listener's protocol */
 
-/* Puts it into a SOCKMAP of its own that has no programs. */
+/* EBUSY: for a moment something still holds the psock of the time before. */
+int sockmap_insert_patiently(struct sockmap *map, int fd);
+/* Puts it into a SOCKMAP of its own that has no programs, as patiently. */
 void bare_sockmap_insert(int fd);
 
 void set_nonblock(int fd);
