@@ -35,6 +35,8 @@
 #define STALL_S		(4 * slowness)
 #define ARRIVAL_S	(0.3 * slowness)
 #define CROWD		3
+#define MAX_REPLY	9000
+#define MAX_REPLY_PIECES 64
 
 struct op {
 	uint32_t x, y, z;
@@ -57,7 +59,7 @@ struct fuzz {
 	int spare, spare_peer;
 	bool in_map, has_programs, loaded;
 	bool out_of_order;	/* read(2) would give out the bytes in another order */
-	uint64_t sent, taken;
+	uint64_t sent, taken, replied;
 	struct pipe p;
 	struct run runs[MAX_RUNS];
 	size_t nr_runs;
@@ -95,6 +97,11 @@ static size_t outstanding(const struct fuzz *f)
 static bool served(const struct fuzz *f)
 {
 	return f->loaded || f->t->mode == MODE_PLAIN;
+}
+
+static bool by_splice(const struct fuzz *f)
+{
+	return !f->t->use_read && served(f);
 }
 
 static int sending_end(const struct fuzz *f)
@@ -175,7 +182,7 @@ static ssize_t take(struct fuzz *f, size_t len, unsigned int flags)
 	static char buf[65536];
 	ssize_t n;
 
-	if (!f->t->use_read && served(f)) {
+	if (by_splice(f)) {
 		if (f->nr_runs)
 			flags |= SPLICE_F_NONBLOCK;
 		n = splice_to(f->l.rx, f->p.wr, len, flags);
@@ -194,6 +201,12 @@ static ssize_t take(struct fuzz *f, size_t len, unsigned int flags)
 	expect(f->taken <= f->sent, "%llu bytes were sent, %llu came",
 	       (unsigned long long)f->sent, (unsigned long long)f->taken);
 	return n;
+}
+
+static void send_more(struct fuzz *f, size_t len, size_t piece)
+{
+	send_pattern(sending_end(f), f->sent, len, piece);
+	f->sent += len;
 }
 
 /* Takes all that was sent; it has to come. */
@@ -228,8 +241,7 @@ static void op_send(struct fuzz *f, const struct op *op)
 		want = IN_FLIGHT - outstanding(f);
 	if (piece < want / MAX_PIECES)
 		piece = want / MAX_PIECES;
-	send_pattern(sending_end(f), f->sent, want, piece);
-	f->sent += want;
+	send_more(f, want, piece);
 }
 
 static void op_splice(struct fuzz *f, const struct op *op)
@@ -380,6 +392,53 @@ static void need_programs(struct fuzz *f)
 	f->has_programs = true;
 }
 
+static void set_blocking(int fd, bool blocking)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	expect(flags >= 0 && !fcntl(fd, F_SETFL, blocking ? flags & ~O_NONBLOCK :
+				    flags | O_NONBLOCK), "F_SETFL: %s", strerror(errno));
+}
+
+/* The other direction is a stream of its own, of which nothing is left when this returns. */
+static void reply(struct fuzz *f, size_t len, size_t piece, bool splice)
+{
+	static char buf[65536];
+	double last = now();
+	struct reader r;
+
+	reader_open(&r, f->t);
+	r.use_read = !splice;
+	set_blocking(f->l.peer, false);
+	send_pattern(f->l.rx, f->replied, len, piece);
+	while (len) {
+		ssize_t n = reader_take(&r, f->l.peer, buf, len < sizeof(buf) ? len : sizeof(buf));
+
+		if (n > 0) {
+			pattern_check(buf, f->replied, n, "reply");
+			f->replied += n;
+			len -= n;
+			last = now();
+			continue;
+		}
+		expect(n == -EAGAIN, "%zu bytes of a reply to come: %s", len, result_name(n));
+		f->diary->waits = true;
+		expect(now() - last < STALL_S, "%zu bytes of a reply don't come", len);
+		f->diary->waits = false;
+		readable_within(f->l.peer, 10);
+	}
+	set_blocking(f->l.peer, true);
+	reader_close(&r);
+}
+
+static void op_reply(struct fuzz *f, const struct op *op)
+{
+	bool splice = by_splice(f) && op->z % 4;
+	size_t len = size_from(op->x, MAX_REPLY);
+
+	reply(f, len, len / MAX_REPLY_PIECES + size_from(op->y, MAX_REPLY), splice);
+}
+
 static void enter_map(struct fuzz *f)
 {
 	need_programs(f);
@@ -497,20 +556,11 @@ static void op_crowd(struct fuzz *f, const struct op *op)
 	expect(f->taken <= f->sent, "several splices took more than was sent");
 }
 
-static void set_blocking(int fd, bool blocking)
-{
-	int flags = fcntl(fd, F_GETFL);
-
-	expect(flags >= 0 && !fcntl(fd, F_SETFL, blocking ? flags & ~O_NONBLOCK :
-				    flags | O_NONBLOCK), "F_SETFL: %s", strerror(errno));
-}
-
 static void expect_woken(struct fuzz *f, struct call *c, size_t len)
 {
 	ssize_t n;
 
-	send_pattern(sending_end(f), f->sent, len, len);
-	f->sent += len;
+	send_more(f, len, len);
 	f->diary->waits = true;
 	n = call_end(c, "bytes");
 	f->diary->waits = false;
@@ -567,8 +617,8 @@ static const struct {
 	unsigned int weight;	/* of 1000 */
 	void (*run)(struct fuzz *f, const struct op *op);
 } operations[] = {
-	{ "send", 250, op_send },
-	{ "splice", 300, op_splice },
+	{ "send", 245, op_send },
+	{ "splice", 295, op_splice },
 	{ "pipe-read", 140, op_pipe_read },
 	{ "recv", 60, op_recv },
 	{ "peek", 50, op_peek },
@@ -582,6 +632,7 @@ static const struct {
 	{ "asleep", 10, op_asleep },
 	{ "map", 10, op_map },
 	{ "copy", 10, op_copy },
+	{ "reply", 10, op_reply },
 	{ "replace", 5, op_replace },
 	{ "detach", 4, op_detach },
 	{ "reload", 2, op_reload },
@@ -690,6 +741,7 @@ void run_episode(const struct test *t, uint64_t seed, struct diary *diary)
 	f.in_map = f.l.map;
 	f.has_programs = true;
 	set_nonblock(f.l.rx);
+	set_nodelay(f.l.rx);
 	set_nodelay(f.l.tx);
 	set_nodelay(f.l.peer);
 	if (t->family == AF_UNIX) {
