@@ -38,6 +38,11 @@
 #define MAX_REPLY	9000
 #define MAX_REPLY_PIECES 64
 
+/* What the running kernel does for a socket. */
+static struct {
+	bool traces_reading;
+} kernel;
+
 struct op {
 	uint32_t x, y, z;
 };
@@ -439,6 +444,25 @@ static void op_reply(struct fuzz *f, const struct op *op)
 	reply(f, len, len / MAX_REPLY_PIECES + size_from(op->y, MAX_REPLY), splice);
 }
 
+/*
+ * Bytes that are still on their way when both ends are in the map will be overtaken. When the
+ * receiver's window is full, the last of them don't arrive before others are read.
+ */
+static bool all_arrive(const struct fuzz *f)
+{
+	double end = now() + ARRIVAL_S;
+	int under_way = 0;
+
+	if (f->t->family == AF_UNIX)
+		return true;
+	while (!ioctl(f->l.peer, TIOCOUTQ, &under_way) && under_way) {
+		if (now() > end)
+			return false;
+		sleep_ms(1);
+	}
+	return true;
+}
+
 static void enter_map(struct fuzz *f)
 {
 	need_programs(f);
@@ -464,27 +488,26 @@ static void leave_map(struct fuzz *f)
 }
 
 /*
- * Bytes that are still on their way when both ends are in the map will be overtaken. When the
- * receiver's window is full, the last of them don't arrive before others are read.
+ * May rx be put into the map with bytes queued? They are of plain TCP; where read(2) would give
+ * them out in another order, it has to be kept from them until they are taken.
+ *
+ * Beside sk_msg programs: always, the first reader sees that they were there before.
+ * For a verdict program: if the kernel leaves a trace of how much of an skb was read.
  */
-static bool all_arrive(const struct fuzz *f)
+static bool may_enter_with_bytes(const struct fuzz *f)
 {
-	double end = now() + ARRIVAL_S;
-	int queued = 0;
-
-	while (!ioctl(f->l.rx, FIONREAD, &queued) && (size_t)queued < outstanding(f)) {
-		if (now() > end)
-			return false;
-		sleep_ms(1);
+	if (!by_splice(f))
+		return false;
+	switch (f->t->mode) {
+	case MODE_MSG_INGRESS:
+	case MODE_MSG_APPLY:
+		return true;
+	case MODE_SKB_PASS:
+		return kernel.traces_reading || f->t->family == AF_UNIX;
 	}
-	return true;
+	return false;
 }
 
-/*
- * Into the map with bytes queued, if sk_msg programs are all that is in it: read(2) has to be kept
- * from them until they are taken. A verdict program might get the rest of what was read in part
- * whole, so that waits until all is read.
- */
 static void op_map(struct fuzz *f, const struct op *op)
 {
 	if (!f->l.map)
@@ -494,8 +517,7 @@ static void op_map(struct fuzz *f, const struct op *op)
 			leave_map(f);
 		return;
 	}
-	if (!(op->x % 2 && BIT(f->t->mode) & MSG_MODES && served(f) && !f->t->use_read &&
-	      all_arrive(f)))
+	if (!(op->x % 4 && may_enter_with_bytes(f) && all_arrive(f)))
 		drain(f);
 	f->out_of_order = outstanding(f) > 0;
 	enter_map(f);
@@ -618,7 +640,7 @@ static const struct {
 	void (*run)(struct fuzz *f, const struct op *op);
 } operations[] = {
 	{ "send", 245, op_send },
-	{ "splice", 295, op_splice },
+	{ "splice", 289, op_splice },
 	{ "pipe-read", 140, op_pipe_read },
 	{ "recv", 60, op_recv },
 	{ "peek", 50, op_peek },
@@ -630,7 +652,7 @@ static const struct {
 	{ "drain", 14, op_drain },
 	{ "trunc", 10, op_trunc },
 	{ "asleep", 10, op_asleep },
-	{ "map", 10, op_map },
+	{ "map", 16, op_map },
 	{ "copy", 10, op_copy },
 	{ "reply", 10, op_reply },
 	{ "replace", 5, op_replace },
@@ -724,6 +746,11 @@ static void make_room(int fd)
 static void ignore(int sig)
 {
 	(void)sig;
+}
+
+void learn_kernel(void)
+{
+	kernel.traces_reading = sockmap_traces_reading();
 }
 
 void run_episode(const struct test *t, uint64_t seed, struct diary *diary)

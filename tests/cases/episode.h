@@ -15,6 +15,8 @@ struct diary {
 	char trail[TRAIL][96];	/* the last ones, operation n at n % TRAIL */
 };
 
+/* Before the first episode: what the running kernel can do. */
+void learn_kernel(void);
 /* Runs one to its end, or fails. The same seed does the same. */
 void run_episode(const struct test *t, uint64_t seed, struct diary *diary);
 

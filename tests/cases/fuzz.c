@@ -122,6 +122,8 @@ static void fuzz(const struct test *t)
 	diary = mmap(NULL, sizeof(*diary), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		     -1, 0);
 	expect(diary != MAP_FAILED, "mmap: %s", strerror(errno));
+	if (t->mode != MODE_PLAIN)
+		learn_kernel();
 	for (; ops < budget->ops && now() < end; seed++, episodes++) {
 		bool passes = episode_passes(t, seed, t->use_read);
 		struct diary failed = *diary;
