@@ -40,7 +40,7 @@
 
 /* What the running kernel does for a socket. */
 static struct {
-	bool traces_reading;
+	bool traces_reading, gives_second_verdict;
 } kernel;
 
 struct op {
@@ -63,6 +63,8 @@ struct fuzz {
 	struct link l;
 	int spare, spare_peer;
 	bool in_map, has_programs, loaded;
+	bool in_bare;		/* rx is in a second map, which has no programs */
+	bool keeps_program;	/* out of the map, rx's psock has a program of it */
 	bool out_of_order;	/* read(2) would give out the bytes in another order */
 	uint64_t sent, taken, replied;
 	struct pipe p;
@@ -436,12 +438,27 @@ static void reply(struct fuzz *f, size_t len, size_t piece, bool splice)
 	reader_close(&r);
 }
 
+/*
+ * A psock that stays has a message program's target and what is left of its apply_bytes, too; out
+ * of the map there is no such target.
+ */
 static void op_reply(struct fuzz *f, const struct op *op)
 {
 	bool splice = by_splice(f) && op->z % 4;
 	size_t len = size_from(op->x, MAX_REPLY);
 
+	if (f->keeps_program && f->t->mode == MODE_MSG_APPLY)
+		return;
 	reply(f, len, len / MAX_REPLY_PIECES + size_from(op->y, MAX_REPLY), splice);
+}
+
+/*
+ * Of a psock that another map holds, an sk_msg program is never taken, and a verdict program's
+ * place isn't given again by older kernels.
+ */
+static bool program_stays(const struct fuzz *f)
+{
+	return f->in_bare && (BIT(f->t->mode) & MSG_MODES || !kernel.gives_second_verdict);
 }
 
 /*
@@ -463,10 +480,29 @@ static bool all_arrive(const struct fuzz *f)
 	return true;
 }
 
+static bool may_return(const struct fuzz *f, bool keeps_program)
+{
+	return !keeps_program || BIT(f->t->mode) & MSG_MODES;
+}
+
+/* A psock takes no second sk_msg program, but it may be put into a map that has none. */
+static void insert_rx(struct fuzz *f)
+{
+	bool again = f->keeps_program;
+
+	need_programs(f);
+	if (again)
+		expect_result(sockmap_detach_programs(f->l.map), 0, "detach");
+	expect_result(sockmap_insert_patiently(f->l.map, f->l.rx), 0, "insert of rx");
+	if (again)
+		expect_result(sockmap_attach_programs(f->l.map), 0, "attach");
+	f->keeps_program = false;
+}
+
 static void enter_map(struct fuzz *f)
 {
-	need_programs(f);
-	link_insert(&f->l);
+	insert_rx(f);
+	link_insert_others(&f->l);
 	f->in_map = true;
 }
 
@@ -479,10 +515,29 @@ static bool may_leave(const struct fuzz *f)
 	return f->in_map && f->t->mode != MODE_SKB_PARSER;
 }
 
-/* What is still queued in the psock when a socket leaves is lost on every kernel. */
+/* Does splice(2) know which of the bytes in two queues are older? If all are the socket's own. */
+static bool finds_order(const struct fuzz *f)
+{
+	return by_splice(f) && f->t->mode == MODE_SKB_PASS;
+}
+
+/*
+ * What is still queued in the psock when it goes is lost on every kernel. Where another map holds
+ * it, what comes now is behind what is there. Only a map that has programs takes them away.
+ */
+static void prepare_to_leave(struct fuzz *f)
+{
+	if (f->in_bare && finds_order(f))
+		f->out_of_order |= outstanding(f) > 0;
+	else
+		drain(f);
+	need_programs(f);
+	f->keeps_program = program_stays(f);
+}
+
 static void leave_map(struct fuzz *f)
 {
-	drain(f);
+	prepare_to_leave(f);
 	link_remove(&f->l);
 	f->in_map = false;
 }
@@ -491,7 +546,7 @@ static void leave_map(struct fuzz *f)
  * May rx be put into the map with bytes queued? They are of plain TCP; where read(2) would give
  * them out in another order, it has to be kept from them until they are taken.
  *
- * Beside sk_msg programs: always, the first reader sees that they were there before.
+ * Beside sk_msg programs: if none of them was there before the psock, whose first reader sees them.
  * For a verdict program: if the kernel leaves a trace of how much of an skb was read.
  */
 static bool may_enter_with_bytes(const struct fuzz *f)
@@ -501,7 +556,7 @@ static bool may_enter_with_bytes(const struct fuzz *f)
 	switch (f->t->mode) {
 	case MODE_MSG_INGRESS:
 	case MODE_MSG_APPLY:
-		return true;
+		return !f->in_bare;
 	case MODE_SKB_PASS:
 		return kernel.traces_reading || f->t->family == AF_UNIX;
 	}
@@ -517,21 +572,31 @@ static void op_map(struct fuzz *f, const struct op *op)
 			leave_map(f);
 		return;
 	}
+	if (!may_return(f, f->keeps_program))
+		return;
 	if (!(op->x % 4 && may_enter_with_bytes(f) && all_arrive(f)))
 		drain(f);
 	f->out_of_order = outstanding(f) > 0;
 	enter_map(f);
 }
 
+static void op_bare(struct fuzz *f, const struct op *op)
+{
+	(void)op;
+	if (!f->l.map || f->in_bare)
+		return;
+	bare_sockmap_insert(f->l.rx);
+	f->in_bare = true;
+}
+
 static void op_replace(struct fuzz *f, const struct op *op)
 {
 	(void)op;
-	if (!may_leave(f))
+	if (!may_leave(f) || !may_return(f, program_stays(f)))
 		return;
-	drain(f);
+	prepare_to_leave(f);
 	expect_result(sockmap_replace(f->l.map, f->l.rx, f->spare), 0, "replace");
-	need_programs(f);
-	expect_result(sockmap_insert_patiently(f->l.map, f->l.rx), 0, "replace by the first");
+	insert_rx(f);
 }
 
 static void op_detach(struct fuzz *f, const struct op *op)
@@ -640,7 +705,7 @@ static const struct {
 	void (*run)(struct fuzz *f, const struct op *op);
 } operations[] = {
 	{ "send", 245, op_send },
-	{ "splice", 289, op_splice },
+	{ "splice", 282, op_splice },
 	{ "pipe-read", 140, op_pipe_read },
 	{ "recv", 60, op_recv },
 	{ "peek", 50, op_peek },
@@ -656,6 +721,7 @@ static const struct {
 	{ "copy", 10, op_copy },
 	{ "reply", 10, op_reply },
 	{ "replace", 5, op_replace },
+	{ "bare", 7, op_bare },
 	{ "detach", 4, op_detach },
 	{ "reload", 2, op_reload },
 };
@@ -751,6 +817,7 @@ static void ignore(int sig)
 void learn_kernel(void)
 {
 	kernel.traces_reading = sockmap_traces_reading();
+	kernel.gives_second_verdict = sockmap_gives_second_verdict();
 }
 
 void run_episode(const struct test *t, uint64_t seed, struct diary *diary)

@@ -160,6 +160,17 @@ void link_connect(struct link *l, const struct test *t)
 }
 
 /* In skb-redirect mode tx stays out: it is the client of a proxy, and not on this machine's map. */
+void link_insert_others(struct link *l)
+{
+	if (l->via < 0) {
+		expect_result(sockmap_insert(l->map, l->tx), 0, "insert of tx");
+		return;
+	}
+	expect_result(sockmap_route(l->map, l->t->family == AF_UNIX ? l->tx : l->via, l->rx), 0,
+		      "route");
+	expect_result(sockmap_insert(l->map, l->via), 0, "insert of via");
+}
+
 void link_insert(struct link *l)
 {
 	int err;
@@ -170,13 +181,7 @@ void link_insert(struct link *l)
 	if (err == -EOPNOTSUPP && l->t->family == AF_UNIX)
 		skip("this kernel takes no unix stream sockets into a sockmap");
 	expect_result(err, 0, "insert of rx");
-	if (l->via < 0) {
-		expect_result(sockmap_insert(l->map, l->tx), 0, "insert of tx");
-		return;
-	}
-	expect_result(sockmap_route(l->map, l->t->family == AF_UNIX ? l->tx : l->via, l->rx), 0,
-		      "route");
-	expect_result(sockmap_insert(l->map, l->via), 0, "insert of via");
+	link_insert_others(l);
 }
 
 bool sockmap_takes_unix(void)

@@ -37,6 +37,8 @@ bool sockmap_gives_second_verdict(void);
 /* The connections and an empty map / all of them put into the map / both. */
 void link_connect(struct link *l, const struct test *t);
 void link_insert(struct link *l);
+/* All of them but rx, which is there. */
+void link_insert_others(struct link *l);
 void link_open(struct link *l, const struct test *t);
 /* The same with a map that is there already (NULL in plain mode). */
 void link_open_in(struct link *l, const struct test *t, struct sockmap *map);
