@@ -37,6 +37,8 @@
 #define CROWD		3
 #define MAX_REPLY	9000
 #define MAX_REPLY_PIECES 64
+#define RECORD		200
+#define PARSED_MS	(5 * slowness)
 
 /* What the running kernel does for a socket. */
 static struct {
@@ -66,6 +68,9 @@ struct fuzz {
 	bool in_bare;		/* rx is in a second map, which has no programs */
 	bool keeps_program;	/* out of the map, rx's psock has a program of it */
 	bool out_of_order;	/* read(2) would give out the bytes in another order */
+	bool rx_ahead, peer_ahead;	/* more may count as read than was sent, see settle() */
+	size_t record;		/* a parser's records have that many bytes; 0: it knows none */
+	uint64_t first;		/* where the first of them begins */
 	uint64_t sent, taken, replied;
 	struct pipe p;
 	struct run runs[MAX_RUNS];
@@ -109,6 +114,11 @@ static bool served(const struct fuzz *f)
 static bool by_splice(const struct fuzz *f)
 {
 	return !f->t->use_read && served(f);
+}
+
+static bool behind_parser(const struct fuzz *f)
+{
+	return f->in_map && f->t->mode == MODE_SKB_PARSER;
 }
 
 static int sending_end(const struct fuzz *f)
@@ -193,14 +203,18 @@ static ssize_t take(struct fuzz *f, size_t len, unsigned int flags)
 		if (f->nr_runs)
 			flags |= SPLICE_F_NONBLOCK;
 		n = splice_to(f->l.rx, f->p.wr, len, flags);
-		if (n > 0)
+		if (n > 0) {
 			run_add(f, false, f->taken, n);
+			f->rx_ahead = false;
+		}
 	} else {
 		len = len < sizeof(buf) ? len : sizeof(buf);
 		n = read(f->l.rx, buf, len);
 		n = n < 0 ? -errno : n;
-		if (n > 0)
+		if (n > 0) {
 			pattern_check(buf, f->taken, n, "read");
+			f->rx_ahead |= behind_parser(f);
+		}
 	}
 	expect(n <= (ssize_t)len, "%zu bytes wanted, got %zd", len, n);
 	if (n > 0)
@@ -216,11 +230,23 @@ static void send_more(struct fuzz *f, size_t len, size_t piece)
 	f->sent += len;
 }
 
+/* A parser keeps the beginning of a record until its end comes. */
+static void complete_record(struct fuzz *f)
+{
+	size_t part = 0;
+
+	if (behind_parser(f) && f->record)
+		part = (f->sent - f->first) % f->record;
+	if (part)
+		send_more(f, f->record - part, f->record);
+}
+
 /* Takes all that was sent; it has to come. */
 static void drain(struct fuzz *f)
 {
 	double last = now();
 
+	complete_record(f);
 	while (outstanding(f)) {
 		ssize_t n;
 
@@ -324,8 +350,10 @@ static void recv_some(struct fuzz *f, size_t len, int flags)
 	expect(f->taken + n <= f->sent, "recv: %zd bytes of %zu", n, outstanding(f));
 	if (!(flags & MSG_TRUNC))
 		pattern_check(buf, f->taken, n, flags & MSG_PEEK ? "peeked" : "received");
-	if (!(flags & MSG_PEEK))
-		f->taken += n;
+	if (flags & MSG_PEEK)
+		return;
+	f->taken += n;
+	f->rx_ahead |= behind_parser(f);
 }
 
 static void op_recv(struct fuzz *f, const struct op *op)
@@ -348,6 +376,7 @@ static void op_poll(struct fuzz *f, const struct op *op)
 	(void)op;
 	if (!outstanding(f))
 		return;
+	complete_record(f);
 	f->diary->waits = true;
 	expect(readable_within(f->l.rx, STALL_S * 1000), "poll: %zu bytes don't show",
 	       outstanding(f));
@@ -407,13 +436,18 @@ static void set_blocking(int fd, bool blocking)
 				    flags | O_NONBLOCK), "F_SETFL: %s", strerror(errno));
 }
 
-/* The other direction is a stream of its own, of which nothing is left when this returns. */
+/*
+ * The other direction is a stream of its own, of which nothing is left when this returns. A parser
+ * there finds whole records only.
+ */
 static void reply(struct fuzz *f, size_t len, size_t piece, bool splice)
 {
 	static char buf[65536];
 	double last = now();
 	struct reader r;
 
+	if (f->record)
+		len += f->record - len % f->record;
 	reader_open(&r, f->t);
 	r.use_read = !splice;
 	set_blocking(f->l.peer, false);
@@ -436,6 +470,7 @@ static void reply(struct fuzz *f, size_t len, size_t piece, bool splice)
 	}
 	set_blocking(f->l.peer, true);
 	reader_close(&r);
+	f->peer_ahead = !splice && behind_parser(f);
 }
 
 /*
@@ -444,7 +479,7 @@ static void reply(struct fuzz *f, size_t len, size_t piece, bool splice)
  */
 static void op_reply(struct fuzz *f, const struct op *op)
 {
-	bool splice = by_splice(f) && op->z % 4;
+	bool splice = by_splice(f) && (op->z % 4 || behind_parser(f));
 	size_t len = size_from(op->x, MAX_REPLY);
 
 	if (f->keeps_program && f->t->mode == MODE_MSG_APPLY)
@@ -454,11 +489,13 @@ static void op_reply(struct fuzz *f, const struct op *op)
 
 /*
  * Of a psock that another map holds, an sk_msg program is never taken, and a verdict program's
- * place isn't given again by older kernels.
+ * place isn't given again by older kernels. A second parser would do on newer ones, but for
+ * sk_psock_init_strp(): it initialises a work that may be queued, and the workqueue dies of it.
  */
 static bool program_stays(const struct fuzz *f)
 {
-	return f->in_bare && (BIT(f->t->mode) & MSG_MODES || !kernel.gives_second_verdict);
+	return f->in_bare && (f->t->mode == MODE_SKB_PARSER || BIT(f->t->mode) & MSG_MODES ||
+			      !kernel.gives_second_verdict);
 }
 
 /*
@@ -504,21 +541,46 @@ static void enter_map(struct fuzz *f)
 	insert_rx(f);
 	link_insert_others(&f->l);
 	f->in_map = true;
+	f->first = f->taken;
 }
 
 /*
  * Behind a parser, stock kernels count bytes as read when they are queued and again when recvmsg()
- * takes them; plain TCP then begins too far on.
+ * takes them; plain TCP then begins too far on. A splice puts that right.
  */
 static bool may_leave(const struct fuzz *f)
 {
-	return f->in_map && f->t->mode != MODE_SKB_PARSER;
+	return f->in_map && (f->t->mode != MODE_SKB_PARSER ||
+			     (by_splice(f) && kernel.traces_reading));
 }
 
-/* Does splice(2) know which of the bytes in two queues are older? If all are the socket's own. */
-static bool finds_order(const struct fuzz *f)
+static void settle(struct fuzz *f)
 {
-	return by_splice(f) && f->t->mode == MODE_SKB_PASS;
+	if (f->rx_ahead) {
+		drain(f);
+		send_more(f, RECORD, RECORD);
+		drain(f);
+	}
+	if (f->peer_ahead)
+		reply(f, RECORD, RECORD, true);
+}
+
+/*
+ * Does splice(2) know which of the bytes in two queues are older? All in ingress_msg have to be the
+ * socket's own, and none in a parser, which loses the beginning of a record. One that knows no
+ * records may have kept any.
+ */
+static bool finds_order(struct fuzz *f)
+{
+	if (!by_splice(f))
+		return false;
+	if (!behind_parser(f))
+		return f->t->mode == MODE_SKB_PASS;
+	complete_record(f);
+	if (!f->record || !all_arrive(f))
+		return false;
+	sleep_ms(PARSED_MS);
+	return true;
 }
 
 /*
@@ -527,6 +589,7 @@ static bool finds_order(const struct fuzz *f)
  */
 static void prepare_to_leave(struct fuzz *f)
 {
+	settle(f);
 	if (f->in_bare && finds_order(f))
 		f->out_of_order |= outstanding(f) > 0;
 	else
@@ -548,6 +611,7 @@ static void leave_map(struct fuzz *f)
  *
  * Beside sk_msg programs: if none of them was there before the psock, whose first reader sees them.
  * For a verdict program: if the kernel leaves a trace of how much of an skb was read.
+ * For a parser: if it knows its records. The one that doesn't takes what was read for a part.
  */
 static bool may_enter_with_bytes(const struct fuzz *f)
 {
@@ -559,6 +623,8 @@ static bool may_enter_with_bytes(const struct fuzz *f)
 		return !f->in_bare;
 	case MODE_SKB_PASS:
 		return kernel.traces_reading || f->t->family == AF_UNIX;
+	case MODE_SKB_PARSER:
+		return kernel.traces_reading && f->record;
 	}
 	return false;
 }
@@ -597,6 +663,7 @@ static void op_replace(struct fuzz *f, const struct op *op)
 	prepare_to_leave(f);
 	expect_result(sockmap_replace(f->l.map, f->l.rx, f->spare), 0, "replace");
 	insert_rx(f);
+	f->first = f->taken;
 }
 
 static void op_detach(struct fuzz *f, const struct op *op)
@@ -648,10 +715,11 @@ static void expect_woken(struct fuzz *f, struct call *c, size_t len)
 	ssize_t n;
 
 	send_more(f, len, len);
+	complete_record(f);
 	f->diary->waits = true;
 	n = call_end(c, "bytes");
 	f->diary->waits = false;
-	expect(n > 0 && n <= (ssize_t)len, "a call that was asleep: %s", result_name(n));
+	expect(n > 0 && n <= (ssize_t)outstanding(f), "a call that was asleep: %s", result_name(n));
 	pattern_check(c->buf, f->taken, n, "a call that was asleep");
 	f->taken += n;
 }
@@ -689,7 +757,7 @@ static void op_asleep(struct fuzz *f, const struct op *op)
 		expect_interrupted(f, &c);
 		break;
 	case 2:
-		if (may_leave(f) && !f->t->use_read)
+		if (may_leave(f) && !f->t->use_read && !f->rx_ahead && !f->peer_ahead)
 			leave_map(f);
 		expect_woken(f, &c, len);
 		break;
@@ -769,6 +837,7 @@ static void last_op(struct fuzz *f)
 		/* A unix socket's shutdown() takes its peer out of the map: what is queued goes. */
 		if (f->l.via >= 0 || f->t->family == AF_UNIX)
 			drain(f);
+		complete_record(f);
 		link_finish(&f->l, 0);
 		expect_end(f, false);
 		break;
@@ -831,7 +900,12 @@ void run_episode(const struct test *t, uint64_t seed, struct diary *diary)
 	f.diary = diary;
 	f.rng = seed;
 	f.loaded = ko_loaded();
-	link_open(&f.l, t);
+	link_connect(&f.l, t);
+	if (draw(&f.rng) % 2 && t->mode == MODE_SKB_PARSER && kernel.traces_reading) {
+		f.record = RECORD;
+		link_use_records(&f.l, RECORD);
+	}
+	link_insert(&f.l);
 	f.in_map = f.l.map;
 	f.has_programs = true;
 	set_nonblock(f.l.rx);

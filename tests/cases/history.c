@@ -510,11 +510,8 @@ static void verdict_returns(const struct test *t)
 static void open_records(struct scene *s, const struct test *t)
 {
 	open_scene(s, t);
-	if (s->l.map) {
-		sockmap_close(s->l.map);
-		s->l.map = sockmap_open_records(RECORD);
-		expect(s->l.map, "sockmap_open_records: %s", strerror(errno));
-	}
+	if (s->l.map)
+		link_use_records(&s->l, RECORD);
 }
 
 struct place {

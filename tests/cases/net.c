@@ -233,6 +233,13 @@ void link_open(struct link *l, const struct test *t)
 	link_insert(l);
 }
 
+void link_use_records(struct link *l, size_t bytes)
+{
+	sockmap_close(l->map);
+	l->map = sockmap_open_records(bytes);
+	expect(l->map, "sockmap_open_records: %s", strerror(errno));
+}
+
 void link_open_in(struct link *l, const struct test *t, struct sockmap *map)
 {
 	connect_sockets(l, t);
