@@ -159,16 +159,28 @@ void link_connect(struct link *l, const struct test *t)
 	l->map = open_map(t);
 }
 
+int insert_again(struct sockmap *map, int fd)
+{
+	int err = -EBUSY;
+
+	for (int ms = 0; err == -EBUSY && ms < 1000; ms++) {
+		if (ms)
+			sleep_ms(1);
+		err = sockmap_insert(map, fd);
+	}
+	return err;
+}
+
 /* In skb-redirect mode tx stays out: it is the client of a proxy, and not on this machine's map. */
 void link_insert_others(struct link *l)
 {
 	if (l->via < 0) {
-		expect_result(sockmap_insert(l->map, l->tx), 0, "insert of tx");
+		expect_result(insert_again(l->map, l->tx), 0, "insert of tx");
 		return;
 	}
 	expect_result(sockmap_route(l->map, l->t->family == AF_UNIX ? l->tx : l->via, l->rx), 0,
 		      "route");
-	expect_result(sockmap_insert(l->map, l->via), 0, "insert of via");
+	expect_result(insert_again(l->map, l->via), 0, "insert of via");
 }
 
 void link_insert(struct link *l)
@@ -177,7 +189,7 @@ void link_insert(struct link *l)
 
 	if (!l->map)
 		return;
-	err = sockmap_insert(l->map, l->rx);
+	err = insert_again(l->map, l->rx);
 	if (err == -EOPNOTSUPP && l->t->family == AF_UNIX)
 		skip("this kernel takes no unix stream sockets into a sockmap");
 	expect_result(err, 0, "insert of rx");

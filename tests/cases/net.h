@@ -34,6 +34,12 @@ bool sockmap_traces_reading(void);
 /* Older kernels give a psock no second verdict program when it has lost the first. */
 bool sockmap_gives_second_verdict(void);
 
+/*
+ * Inserts a socket that may have just left a map: the kernel says EBUSY while the last one to hold
+ * the psock of that time, a reader or sk_psock_backlog(), lets go of it.
+ */
+int insert_again(struct sockmap *map, int fd);
+
 /* The connections and an empty map / all of them put into the map / both. */
 void link_connect(struct link *l, const struct test *t);
 void link_insert(struct link *l);
