@@ -29,48 +29,65 @@ usage() {
 		           sockmap sockets by itself; all: every kernel, and
 		           $ALL_OTHERS;
 		           debug: kernels with sanitizers ($DEBUG_KERNELS)
-		  CASES    which cases, as globs (*); those of soak/ run only when a glob names it
+		           parallel:KERNEL, on four processors that run at once
+		  CASES    which cases, as globs (*, and for parallel:KERNEL all but IPv6); those
+		           of soak/ run only when a glob names it
+		  PARALLEL yes: all kernels for amd64, but those with sanitizers, are parallel:KERNEL
 		  SEED     with CASES=.../fuzz: what a failed one said, to see it again
 		  MODULE   no: without the module, to see the suite fail on the stock kernels
 	END
 	exit 2
 }
 
-# Sets RELEASES (kernels) and OTHERS (the rest) to what is to be tested.
+# Sets TARGETS (kernels, see tests/vm/kernel.sh) and OTHERS (the rest) to what is to be tested.
 choose_targets() {
-	local name release wanted=${KERNELS:-$DEFAULT_KERNELS}
+	local name target wanted=${KERNELS:-$DEFAULT_KERNELS}
 	[ -n "${KERNELS:-}${CASES:-}" ] || wanted+=" $DEFAULT_OTHERS"
 	for name in $wanted; do
 		case $name in
 		all)
 			EVERYTHING=yes
-			mapfile -t -O ${#RELEASES[@]} RELEASES < <(all_kernels)
+			mapfile -t -O ${#TARGETS[@]} TARGETS < <(all_kernels)
 			read -ra OTHERS <<<"$ALL_OTHERS" ;;
 		debug)
-			mapfile -t -O ${#RELEASES[@]} RELEASES < <(debug_kernels) ;;
+			mapfile -t -O ${#TARGETS[@]} TARGETS < <(debug_kernels) ;;
 		dkms:* | own-splice)
 			[[ " $ALL_OTHERS " == *" $name "* ]] || die "no test '$name'; there are: $ALL_OTHERS"
 			OTHERS+=("$name") ;;
 		*)
-			release=$(resolve_kernel "$name")
-			RELEASES+=("$release") ;;
+			target=$(resolve_target "$name")
+			TARGETS+=("$target") ;;
 		esac
 	done
-	mapfile -t RELEASES < <(printf '%s\n' "${RELEASES[@]}" | awk 'NF && !seen[$0]++')
+	mapfile -t TARGETS < <(printf '%s\n' "${TARGETS[@]}" | as_parallel | awk 'NF && !seen[$0]++')
+}
+
+# What PARALLEL makes of targets. Kernels with sanitizers stay as they are, as they are the slowest
+# already and their time limits are for two processors that take turns.
+as_parallel() {
+	local target
+	while read -r target; do
+		if [ "${PARALLEL:-no}" = yes ] && [ "$(target_machine "$target")" = amd64 ] && ! is_built "$target"; then
+			target=parallel-$target
+		fi
+		echo "$target"
+	done
 }
 
 prepare() {
-	local release wanted
+	local target wanted
 	prepare_tools
 	choose_targets
-	wanted=("${RELEASES[@]}")
-	RELEASES=()
-	for release in "${wanted[@]}"; do
-		if make_ready "$release" "$RUN/$release/build"; then
-			RELEASES+=("$release")
+	wanted=("${TARGETS[@]}")
+	TARGETS=()
+	for target in "${wanted[@]}"; do
+		if make_ready "$(target_release "$target")" "$RUN/$target/build"; then
+			TARGETS+=("$target")
 		fi
 	done
-	if [ ${#RELEASES[@]} -gt 0 ]; then
+	if [ ${#TARGETS[@]} -gt 0 ]; then
+		# shellcheck disable=SC2034 # used by prepare.sh
+		mapfile -t RELEASES < <(for target in "${TARGETS[@]}"; do target_release "$target"; done | sort -u)
 		prepare_guests
 		make_guests
 	fi
@@ -131,13 +148,15 @@ judge_compiler() {
 
 # Makes a directory for each guest, with all it needs to run.
 make_guests() {
-	local release shard
+	local target release shard
 	find_cases cases
 	find_cases debug-cases --debug
+	find_cases parallel-cases
 	[ -s "$RUN/cases" ] || [ -s "$RUN/debug-cases" ] || die "no case matches '${CASES:-*}'"
-	for release in "${RELEASES[@]}"; do
-		for shard in "$RUN/.shards/$(case_list "$release")"/*; do
-			[ ! -e "$shard" ] || make_guest "$RUN/$release/${shard##*/}" "$shard" \
+	for target in "${TARGETS[@]}"; do
+		release=$(target_release "$target")
+		for shard in "$RUN/.shards/$(case_list "$target")"/*; do
+			[ ! -e "$shard" ] || make_guest "$RUN/$target/${shard##*/}" "$shard" \
 				"$(kernel_arch "$release")" "$RUN/$release.cpio"
 		done
 	done
@@ -151,13 +170,22 @@ find_cases() {
 	options=("${@:2}")
 	[[ " ${globs[*]}" != *" soak/"* ]] || options+=(--soak)
 	"$(programs_path "$BUILD_ARCH")/cases/cases" --list "${options[@]}" | matching "${globs[@]}" >"$RUN/$list"
+	[ "$list" != parallel-cases ] || [ -n "${CASES:-}" ] || sed -i '/\/v6\//d' "$RUN/$list"
 	mkdir -p "$RUN/.shards/$list"
 	divide "$RUN/$list" "$RUN/.shards/$list"
 }
 
-# Some cases ask for what only the kernels with sanitizers have.
+# Some cases ask for what only the kernels with sanitizers have. Where processors run at once,
+# the cases over IPv6 run only if CASES names them: they are a third of all, and race in the same
+# code as those over IPv4.
 case_list() {
-	if is_built "$1"; then echo debug-cases; else echo cases; fi
+	if is_built "$(target_release "$1")"; then
+		echo debug-cases
+	elif is_parallel "$1"; then
+		echo parallel-cases
+	else
+		echo cases
+	fi
 }
 
 prepare_guests() {
@@ -207,7 +235,7 @@ run_other() {
 
 [ $# = 0 ] || usage
 COMMIT=$(tree_commit)
-EVERYTHING=no RELEASES=() OTHERS=() GUESTS=()
+EVERYTHING=no TARGETS=() OTHERS=() GUESTS=()
 RUN=$CACHE/logs/test-$(date +%Y%m%d-%H%M%S)-$$
 check_paths
 need_root make test
@@ -218,8 +246,8 @@ trap 'exit 143' TERM HUP
 mkdir -p "$RUN"
 prepare
 if [ ${#GUESTS[@]} -gt 0 ]; then
-	log "running $(wc -l <"$RUN/$(case_list "${RELEASES[0]}")") cases on ${#RELEASES[@]} kernels," \
-		"$SLOTS guests at a time, logs in $RUN"
+	log "running $(wc -l <"$RUN/$(case_list "${TARGETS[0]}")") cases on ${#TARGETS[@]} kernels," \
+		"up to $SLOTS guests at a time, logs in $RUN"
 	run_guests report_guest "module=${MODULE:-yes}${SEED:+ fuzz_seed=$SEED}" "${GUESTS[@]}"
 fi
 for other in "${OTHERS[@]}"; do

@@ -4,14 +4,16 @@
 # One build chroot for everything: its gcc builds modules for the kernels of every
 # release, and its static libraries make programs that run in any guest. A host's own
 # compiler can't do that (Debian 12's fails on Debian 13's headers), and a user's
-# machine shouldn't need one. All mounts are made in a mount namespace of the command's
+# machine shouldn't need one. It also has the QEMU for guests whose processors run at once, which
+# Debian 12's can't do (guest.sh). All mounts are made in a mount namespace of the command's
 # own, so none outlives it and removing a chroot can never reach through a mount.
 
 CHROOT_SUITE=trixie
 CHROOT_PACKAGES=(bc bison bpftool build-essential busybox-static clang cpio debhelper dh-dkms flex
 	gcc gcc-aarch64-linux-gnu golang-go golang-k8s-api-dev golang-k8s-sigs-yaml-dev help2man
 	kmod libbpf-dev{,:arm64} libc6-dev libelf-dev{,:arm64} libssl-dev libzstd-dev{,:arm64} lintian
-	make ovmf pahole patch perl python3 python3-virt-firmware sparse xz-utils zlib1g-dev{,:arm64} zstd)
+	make ovmf pahole patch perl python3 python3-virt-firmware qemu-system-x86 sparse xz-utils
+	zlib1g-dev{,:arm64} zstd)
 # Packages that can't be installed there, being another architecture's, or whose files are all that
 # is wanted of them, being boot loaders; they are unpacked below /ARCHITECTURE.
 UNPACKED_PACKAGES=(busybox-static:arm64 grub-efi-amd64-signed:amd64 shim-signed:amd64)
@@ -79,12 +81,18 @@ need_chroot() {
 	[ -d "$CHROOT" ] || make_chroot "$CHROOT"
 }
 
-# Runs a command in the chroot, in the current directory. The checkout is read-only
+# Runs a command in the chroot, in IN_DIR or else the checkout. The checkout is read-only
 # there and the cache is writable, both at the paths they have outside. HEADERS_OF
 # names a kernel whose header packages shall be seen where they belong.
 in_chroot() {
+	chroot_command
+	"${CHROOT_COMMAND[@]}" "$@"
+}
+
+# Sets CHROOT_COMMAND to the command that in_chroot begins with, for who can't call a function.
+chroot_command() {
 	# shellcheck disable=SC2016 # expanded by the inner shell
-	unshare --mount --pid --fork --kill-child -- bash -euc '
+	CHROOT_COMMAND=(unshare --mount --pid --fork --kill-child -- bash -euc '
 		root=$1 top=$2 cache=$3 headers=$4 dir=$5
 		shift 5
 		bind() {
@@ -105,5 +113,5 @@ in_chroot() {
 		fi
 		exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp LANG=C.UTF-8 \
 			GOCACHE="$cache/go" sh -c "cd \"\$1\" && shift && exec \"\$@\"" sh "$dir" "$@"
-	' bash "$CHROOT" "$TOP" "$CACHE" "${HEADERS_OF:+$(kernel_path "$HEADERS_OF")/headers}" "${IN_DIR:-$TOP}" "$@"
+	' bash "$CHROOT" "$TOP" "$CACHE" "${HEADERS_OF:+$(kernel_path "$HEADERS_OF")/headers}" "${IN_DIR:-$TOP}")
 }

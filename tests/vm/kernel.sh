@@ -10,6 +10,8 @@
 #   newest             the newest of all
 # each in the cloud flavour for amd64; NAME:FLAVOUR (6.12:rt-amd64, 6.1:cloud-arm64, and those
 # of built.sh: 6.12:debug-amd64) or a whole release (6.12.117+deb12-rt-amd64) names another.
+# parallel:NAME is such a kernel for amd64 in a guest whose processors run at once (guest.sh).
+# What is tested of a kernel has a name as well: its release, or parallel-RELEASE.
 # A fetched kernel is a directory, named by its release, with vmlinuz, lib/modules/RELEASE and
 # headers/usr/{src,lib} as packaged.
 
@@ -19,7 +21,7 @@ ANY_ABI='([.+][0-9a-z.+]*(-[0-9][0-9a-z.]*)?)?'
 
 # What "make test" takes unless something else is asked for.
 # shellcheck disable=SC2034 # used by run.sh and vm.sh
-DEFAULT_KERNELS="5.10 6.1 6.12 7.3 6.12:cloud-arm64"
+DEFAULT_KERNELS="5.10 6.1 6.12 7.3 6.12:cloud-arm64 parallel:7.3"
 # What "make test" takes besides kernels, and what of that "all" takes; see tests/run.sh.
 # shellcheck disable=SC2034
 DEFAULT_OTHERS="own-splice dkms:trixie"
@@ -30,7 +32,7 @@ ALL_OTHERS="own-splice dkms:bullseye dkms:bookworm dkms:trixie dkms:sid"
 DEBUG_KERNELS="6.12:debug-amd64 newest:debug-amd64 6.12:kcsan-amd64"
 # What "all" adds to the cloud flavour's kernels.
 MORE_KERNELS="6.12:amd64 6.12:rt-amd64 newest:amd64 newest:rt-amd64
-	6.1:cloud-arm64 6.12:cloud-arm64 newest:cloud-arm64"
+	6.1:cloud-arm64 6.12:cloud-arm64 newest:cloud-arm64 parallel:newest"
 
 kernel_path() {
 	echo "$CACHE/kernels/$1"
@@ -71,6 +73,30 @@ escape() {
 	printf '%s' "$1" | sed 's/[.+*?^$()|[\]/\\&/g'
 }
 
+# Of a target or a machine.
+is_parallel() {
+	[[ $1 == parallel-* ]]
+}
+
+target_release() {
+	echo "${1#parallel-}"
+}
+
+# The machine that a target's guests are, in guest.sh's terms.
+target_machine() {
+	echo "$(is_parallel "$1" && echo parallel-)$(kernel_arch "$1")"
+}
+
+resolve_target() {
+	local release
+	release=$(resolve_kernel "${1#parallel:}") || exit
+	if [[ $1 == parallel:* ]]; then
+		[ "$(kernel_arch "$release")" = amd64 ] || die "no '$1': only amd64 has guests of that kind"
+		release=parallel-$release
+	fi
+	echo "$release"
+}
+
 resolve_kernel() {
 	local name=$1 release
 	release=$(known_kernels | grep -Ex -- "$(kernel_pattern "$name")" | tail -n 1) ||
@@ -103,7 +129,7 @@ all_kernels() {
 		}' | sed "s/$/-$DEFAULT_FLAVOUR/"
 	grep -e "-$DEFAULT_FLAVOUR$" "$APT_DIR/source-kernels" | tail -n 1
 	for name in $MORE_KERNELS; do
-		resolve_kernel "$name"
+		resolve_target "$name"
 	done
 }
 

@@ -42,9 +42,9 @@ print_skips() {
 
 print_table() {
 	local target
-	printf '%-34s %8s %8s %8s %8s\n' target passed failed skipped seconds
+	printf '%-36s %8s %8s %8s %8s\n' target passed failed skipped seconds
 	for target in $(targets); do
-		printf '%-34s %8d %8d %8d %8d\n' "$target" \
+		printf '%-36s %8d %8d %8d %8d\n' "$target" \
 			"$(count pass "$RUN/$target"/*/verdicts)" \
 			"$(count fail "$RUN/$target"/*/verdicts)" \
 			"$(count skip "$RUN/$target"/*/verdicts)" \

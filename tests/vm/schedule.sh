@@ -2,17 +2,20 @@
 # shellcheck shell=bash
 #
 # Runs guests, half as many again at a time as there are processors (up to a few) because
-# the cases wait a lot, and says how far they are. A guest is a directory
-# RUN/RELEASE/SHARD. Its time is limited twice: in all, and between two signs of life; whichever
-# ends it, its logs stay and what it didn't report has failed.
+# the cases wait a lot, and says how far they are. A guest whose processors run at once counts
+# as two. A guest is a directory RUN/TARGET/SHARD. Its time is limited twice: in all, and
+# between two signs of life; whichever ends it, its logs stay and what it didn't report has
+# failed.
 
 GUEST_LIMIT=1500
 # Some cases take an hour or two, and kernels with sanitizers are several times slower.
 LONG_GUEST_LIMIT=12000
 SANITIZERS_SLOW=5
 STALL_LIMIT=${STALL_LIMIT:-240}
+BOOT_LIMIT=${BOOT_LIMIT:-90}
 PROGRESS_EVERY=20
 SLOTS_MAX=4
+PARALLEL_SLOTS=2
 SLOTS=$(($(nproc) * 3 / 2))
 [ "$SLOTS" -le "$SLOTS_MAX" ] || SLOTS=$SLOTS_MAX
 
@@ -43,20 +46,48 @@ run_guests() {
 }
 
 start_guests() {
-	local parameters=$1 dir release
-	while [ ${#QUEUE[@]} -gt 0 ] && [ ${#STARTED[@]} -lt "$SLOTS" ]; do
+	local parameters=$1 dir target
+	while [ ${#QUEUE[@]} -gt 0 ] && has_room "${QUEUE[0]}"; do
 		dir=${QUEUE[0]}
 		QUEUE=("${QUEUE[@]:1}")
-		release=$(basename "$(dirname "$dir")")
+		target=$(guest_target "$dir")
 		date +%s >"$dir/began"
-		guest_exec "$(kernel_arch "$release")" "$(kernel_path "$release")/vmlinuz" "$dir" \
-			"$(guest_limit "$dir")" "$parameters$(is_built "$release" && echo " slow=$SANITIZERS_SLOW")" &
+		guest_exec "$(target_machine "$target")" "$(kernel_path "$(target_release "$target")")/vmlinuz" \
+			"$dir" "$(guest_limit "$dir")" "$parameters slow=$(guest_slowness "$target")" &
 		STARTED[$!]=$dir
 	done
 }
 
+guest_target() {
+	basename "$(dirname "$1")"
+}
+
+# May another guest start?
+has_room() {
+	local dir taken=0
+	[ ${#STARTED[@]} -gt 0 ] || return 0
+	for dir in "$1" "${STARTED[@]}"; do
+		taken=$((taken + $(guest_slots "$dir")))
+	done
+	[ "$taken" -le "$SLOTS" ]
+}
+
+guest_slots() {
+	if is_parallel "$(guest_target "$1")"; then echo "$PARALLEL_SLOTS"; else echo 1; fi
+}
+
+# By how much the cases have to be more patient. Not in a parallel guest: its processors have as
+# much of the host's as those of guests that run side by side.
+guest_slowness() {
+	if is_built "$(target_release "$1")"; then
+		echo "$SANITIZERS_SLOW"
+	else
+		echo 1
+	fi
+}
+
 guest_limit() {
-	if [[ $1 == */soak-* ]] || is_built "$(basename "$(dirname "$1")")"; then
+	if [[ $1 == */soak-* ]] || is_built "$(target_release "$(guest_target "$1")")"; then
 		echo "$LONG_GUEST_LIMIT"
 	else
 		echo "$GUEST_LIMIT"
@@ -73,6 +104,10 @@ look_after_guests() {
 		fi
 		wait "$pid" || echo "qemu ended with status $?" >>"$dir/qemu.log"
 		unset "STARTED[$pid]"
+		if hung_in_boot "$dir"; then
+			start_again "$dir"
+			continue
+		fi
 		echo $(($(date +%s) - $(cat "$dir/began"))) >"$dir/seconds"
 		rm -f "$dir/initrd"
 		"$report" "$dir"
@@ -80,11 +115,30 @@ look_after_guests() {
 }
 
 stalled() {
-	local dir=$1 last
+	local dir=$1 limit=$STALL_LIMIT last
+	! is_booting "$dir" || limit=$BOOT_LIMIT
 	last=$(stat -c %Y "$dir/began" "$dir/result.log" 2>/dev/null | sort -n | tail -n 1)
-	[ $(($(date +%s) - last)) -gt "$STALL_LIMIT" ] || return 1
-	[ -e "$dir/stalled" ] || log "$(guest_name "$dir"): no sign of life for $STALL_LIMIT s, stopped"
+	[ $(($(date +%s) - last)) -gt "$limit" ] || return 1
+	[ -e "$dir/stalled" ] || log "$(guest_name "$dir"): no sign of life for $limit s, stopped"
 	touch "$dir/stalled"
+}
+
+is_booting() {
+	is_parallel "$(guest_target "$1")" && [ ! -s "$1/result.log" ]
+}
+
+# A few of these guests stand still before they run anything of ours (2 of 130 boots): they start
+# once more. One whose kernel complains doesn't.
+hung_in_boot() {
+	[ -e "$1/stalled" ] && is_booting "$1" && [ -z "$(kernel_complaints "$1")" ] &&
+		[ ! -e "$1/console-hung.log" ]
+}
+
+start_again() {
+	log "$(guest_name "$1"): hung in booting, once more"
+	mv "$1/console.log" "$1/console-hung.log"
+	rm "$1/stalled"
+	QUEUE=("$1" "${QUEUE[@]}")
 }
 
 guest_name() {

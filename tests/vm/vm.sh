@@ -24,7 +24,8 @@ usage() {
 		                                /module has our module, MODULE=no leaves it out
 		KERNEL is a series (6.12), a series of a Debian release (6.12+deb12), an ABI
 		(6.12.117+deb12), "newest", each with a :FLAVOUR (6.12:rt-amd64, 6.1:cloud-arm64) if
-		it isn't cloud-amd64; or a whole release (6.12.117+deb12-rt-amd64).
+		it isn't cloud-amd64; or a whole release (6.12.117+deb12-rt-amd64). boot takes
+		parallel:KERNEL as well, for a guest whose processors run at once.
 		environment: CACHE (.cache), LIMIT (seconds a guest may take, 300),
 		PARAMETERS (of the kernel), QEMU_ARGUMENTS (more of them)
 	END
@@ -33,21 +34,24 @@ usage() {
 
 # What is known, which of it the tests take, what is cached, and what was last found.
 kernels() {
-	local release chosen found
+	local name target chosen found
 	check_paths
 	need_lists
-	for release in $DEFAULT_KERNELS; do resolve_kernel "$release"; done >"$CACHE/default-kernels"
+	for name in $DEFAULT_KERNELS; do resolve_target "$name"; done >"$CACHE/default-kernels"
 	all_kernels >"$CACHE/all-kernels"
 	debug_kernels >"$CACHE/debug-kernels"
-	printf '%-34s %-8s %-7s %s\n' kernel "in set" cached "last found"
-	known_kernels | while read -r release; do
+	printf '%-36s %-8s %-7s %s\n' kernel "in set" cached "last found"
+	{
+		known_kernels
+		grep -h '^parallel-' "$CACHE"/{all,default}-kernels | sort -u
+	} | while read -r target; do
 		chosen=-
-		! grep -qFx "$release" "$CACHE/all-kernels" || chosen=all
-		! grep -qFx "$release" "$CACHE/default-kernels" || chosen=default
-		! grep -qFx "$release" "$CACHE/debug-kernels" || chosen=debug
-		found=$(last_found "$release")
-		printf '%-34s %-8s %-7s %s\n' "$release" "$chosen" \
-			"$([ -d "$(kernel_path "$release")" ] && echo yes || echo -)" "${found:--}"
+		! grep -qFx "$target" "$CACHE/all-kernels" || chosen=all
+		! grep -qFx "$target" "$CACHE/default-kernels" || chosen=default
+		! grep -qFx "$target" "$CACHE/debug-kernels" || chosen=debug
+		found=$(last_found "$target")
+		printf '%-36s %-8s %-7s %s\n' "$target" "$chosen" \
+			"$([ -d "$(kernel_path "$(target_release "$target")")" ] && echo yes || echo -)" "${found:--}"
 	done
 }
 
@@ -82,21 +86,21 @@ run_in_chroot() {
 }
 
 boot() {
-	local script=$1 dir more
+	local target=$1 script=$2 dir more
 	read -ra more <<<"${QEMU_ARGUMENTS:-}"
 	dir=$CACHE/logs/boot-$(date +%Y%m%d-%H%M%S)-$$
 	mkdir -p "$dir/job/files"
 	cp "$script" "$dir/job/job"
 	sed -i '1s/^\([^#]\)/#!\/bin\/sh\n\1/' "$dir/job/job"
 	chmod 755 "$dir/job/job"
-	shift
+	shift 2
 	[ $# = 0 ] || cp -r "$@" "$dir/job/files/"
 	prepare_parts "$dir"
 	make_job_part "$dir/job" "$dir/job.cpio"
 	unlock
 	cat "$dir/base-$(kernel_arch "${RELEASES[0]}").cpio" "$dir"/{"${RELEASES[0]}",job}.cpio >"$dir/initrd"
 	rm "$dir"/*.cpio
-	(guest_exec "$(kernel_arch "${RELEASES[0]}")" "$(kernel_path "${RELEASES[0]}")/vmlinuz" "$dir" \
+	(guest_exec "$(target_machine "$target")" "$(kernel_path "${RELEASES[0]}")/vmlinuz" "$dir" \
 		"${LIMIT:-300}" "${PARAMETERS:-}" "${more[@]}") || true
 	rm -f "$dir/initrd"
 	report_boot "$dir"
@@ -125,10 +129,11 @@ build) [ $# -gt 0 ] || usage; build "$@" ;;
 chroot) [ $# -gt 0 ] || usage; run_in_chroot "$@" ;;
 boot)
 	[ $# -gt 1 ] || usage
-	prepare_kernels "$1"
+	prepare_kernels "${1#parallel:}"
 	[ "${MODULE:-yes}" = no ] || [ ! -e "$TOP/Kbuild" ] || build_module "${RELEASES[0]}"
+	target=$(resolve_target "$1")
 	shift
-	boot "$@"
+	boot "$target" "$@"
 	;;
 *) usage ;;
 esac
