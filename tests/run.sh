@@ -10,6 +10,7 @@ set -euo pipefail
 # sparse doesn't know every kernel's headers.
 SPARSE_KERNEL=6.12
 KEPT_RUNS=10
+PARALLEL_CASES='^(block|history|map|module|poll|share)/'
 
 # shellcheck source=/dev/null
 . "$(dirname "${BASH_SOURCE[0]}")/vm/prepare.sh"
@@ -30,8 +31,8 @@ usage() {
 		           $ALL_OTHERS;
 		           debug: kernels with sanitizers ($DEBUG_KERNELS)
 		           parallel:KERNEL, on four processors that run at once
-		  CASES    which cases, as globs (*, and for parallel:KERNEL all but IPv6); those
-		           of soak/ run only when a glob names it
+		  CASES    which cases, as globs (*, and for parallel:KERNEL those that race, but
+		           not over IPv6); those of soak/ run only when a glob names it
 		  PARALLEL yes: all kernels for amd64, but those with sanitizers, are parallel:KERNEL
 		  SEED     with CASES=.../fuzz: what a failed one said, to see it again
 		  MODULE   no: without the module, to see the suite fail on the stock kernels
@@ -170,14 +171,14 @@ find_cases() {
 	options=("${@:2}")
 	[[ " ${globs[*]}" != *" soak/"* ]] || options+=(--soak)
 	"$(programs_path "$BUILD_ARCH")/cases/cases" --list "${options[@]}" | matching "${globs[@]}" >"$RUN/$list"
-	[ "$list" != parallel-cases ] || [ -n "${CASES:-}" ] || sed -i '/\/v6\//d' "$RUN/$list"
+	[ "$list" != parallel-cases ] || [ -n "${CASES:-}" ] || sed -Ei "\\#$PARALLEL_CASES#!d; \\#/v6/#d" "$RUN/$list"
 	mkdir -p "$RUN/.shards/$list"
 	divide "$RUN/$list" "$RUN/.shards/$list"
 }
 
-# Some cases ask for what only the kernels with sanitizers have. Where processors run at once,
-# the cases over IPv6 run only if CASES names them: they are a third of all, and race in the same
-# code as those over IPv4.
+# Some cases ask for what only the kernels with sanitizers have. Where processors run at once, some
+# run only if CASES names them: those that race with nobody, and those over IPv6, which race in the
+# same code as those over IPv4.
 case_list() {
 	if is_built "$(target_release "$1")"; then
 		echo debug-cases
