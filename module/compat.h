@@ -256,17 +256,29 @@ static inline bool skb_bpf_goes_out(const struct sk_buff *skb)
 #endif
 }
 
+/* Whether an skb came to another socket: the ports of its header, if it's there. */
+static inline bool tcp_skb_is_others(const struct sock *sk,
+				     const struct sk_buff *skb)
+{
+	if (!skb_transport_header_was_set(skb) ||
+	    skb_transport_offset(skb) + (int)sizeof(struct tcphdr) > 0)
+		return false;
+	return tcp_hdr(skb)->source != inet_sk(sk)->inet_dport ||
+	       tcp_hdr(skb)->dest != inet_sk(sk)->inet_sport;
+}
+
 /*
- * Whether an skb's place in sequence space is where bytes of @sk's own stream
- * are that haven't been read: they are charged to the socket, and no more than
- * that behind rcv_nxt.  Another stream's are there by chance in one of some
- * thousand cases.
+ * Whether an skb is of @sk's own stream, as far as can be told: its place in
+ * sequence space is where bytes are that haven't been read, which are charged to
+ * the socket, and no more than that behind rcv_nxt.  Another stream's are there
+ * by chance, and its header tells.
  */
 static inline bool tcp_skb_may_be_own(const struct sock *sk,
 				      const struct sk_buff *skb)
 {
 	return tcp_sk(sk)->rcv_nxt - TCP_SKB_CB(skb)->end_seq <=
-	       max(atomic_read(&sk->sk_rmem_alloc), READ_ONCE(sk->sk_rcvbuf));
+	       max(atomic_read(&sk->sk_rmem_alloc), READ_ONCE(sk->sk_rcvbuf)) &&
+	       !tcp_skb_is_others(sk, skb);
 }
 
 /*

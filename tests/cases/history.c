@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -405,6 +406,7 @@ static void open_mere_target(struct scene *s, const struct test *t)
 struct flood {
 	enum which which;
 	bool looked;	/* a reader found nothing before the bytes came */
+	int wherever;	/* links, on which the streams have any place in sequence space */
 };
 
 /*
@@ -412,21 +414,15 @@ struct flood {
  * few may be late: where processors take turns, one carries megabytes of the other stream while
  * the segment with the few waits for the other processor.
  */
-static void starves(const struct test *t)
+static void expect_few(struct scene *s, const struct flood *f)
 {
-	const struct flood *f = t->b->arg;
-	enum which few = !f->which;
 	uint64_t taken[NR_STREAMS] = { 0, 0 }, sent = 0;
-	int fds[NR_STREAMS];
-	struct scene s;
-	double end;
+	const int fds[NR_STREAMS] = { [OWN] = s->l.peer, [REDIRECTED] = s->l.tx };
+	double end = now() + STARVES_MS / 1000.0;
+	const enum which few = !f->which;
 
-	open_mere_target(&s, t);
-	end = now() + STARVES_MS / 1000.0;
-	fds[OWN] = s.l.peer;
-	fds[REDIRECTED] = s.l.tx;
 	if (f->looked)
-		expect_result(mixed_take(&s, 1, taken), 0, "nothing there");
+		expect_result(mixed_take(s, 1, taken), 0, "nothing there");
 	while (taken[few] < WAITING) {
 		while (sent < taken[f->which] + IN_PLENTY) {
 			mixed_send(fds[f->which], f->which, sent, MIXED_CHUNK);
@@ -437,8 +433,35 @@ static void starves(const struct test *t)
 		expect(now() < end, "%llu of %d bytes behind %llu others",
 		       (unsigned long long)taken[few], WAITING,
 		       (unsigned long long)taken[f->which]);
-		if (!mixed_take(&s, MIXED_CHUNK, taken))
-			readable_within(s.l.rx, 10);
+		if (!mixed_take(s, MIXED_CHUNK, taken))
+			readable_within(s->l.rx, 10);
+	}
+}
+
+static void starves(const struct test *t)
+{
+	const struct flood *f = t->b->arg;
+	struct scene s;
+
+	open_mere_target(&s, t);
+	expect_few(&s, f);
+}
+
+/*
+ * Redirected segments have a place in another stream's sequence space. With a receive buffer that
+ * is half of that, every second such stream is where the own one may be.
+ */
+static void starves_wherever(const struct test *t)
+{
+	const struct flood *f = t->b->arg;
+	const int rcvbuf = INT_MAX;
+	struct scene s;
+
+	for (int i = 0; i < f->wherever; i++) {
+		open_mere_target(&s, t);
+		expect(!setsockopt(s.l.rx, SOL_SOCKET, SO_RCVBUFFORCE, &rcvbuf, sizeof(rcvbuf)),
+		       "SO_RCVBUFFORCE: %s", strerror(errno));
+		expect_few(&s, f);
 	}
 }
 
@@ -802,6 +825,9 @@ static const struct behaviour behaviours[] = {
 	STARVES("redirected-starves-looked", OWN, true),
 	STARVES("own-starves", REDIRECTED, false),
 	STARVES("own-starves-looked", REDIRECTED, true),
+	HISTORY(starves_wherever, "own-starves-wherever",
+		.modes = BIT(MODE_SKB_REDIRECT),
+		.arg = &(const struct flood){ .which = REDIRECTED, .wherever = 8 }),
 	BEHIND_STALE("", 10),
 	BEHIND_STALE("-all-but-one", WAITING - 1),
 	HISTORY(behind_redirected_fin, "behind-redirected-fin", .modes = BIT(MODE_SKB_REDIRECT)),

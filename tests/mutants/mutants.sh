@@ -3,8 +3,8 @@
 #
 # Tests the tests: breaks the module on purpose, in one way at a time, and expects the cases
 # that are there for it to fail. A mutant is a line of the table: its name, a file, an edit for
-# sed, and the cases. One whose edit changes nothing, or that doesn't compile, is an error and
-# not caught.
+# sed, the cases, and a kernel if others don't use what it breaks. One whose edit changes nothing,
+# or that doesn't compile, is an error and not caught.
 
 set -euo pipefail
 
@@ -16,7 +16,7 @@ usage() {
 	cat <<-END
 		usage: tests/mutants/mutants.sh [NAME...]
 		environment:
-		  KERNELS  where to run them (6.12); one kernel
+		  KERNELS  where to run those that don't name a kernel (6.12); one
 		names, all if none is given:
 	END
 	names | sed 's/^/  /'
@@ -44,8 +44,8 @@ make_mutant() {
 
 # Prints the cases that failed; fails when the mutant wasn't tried at all.
 run_mutant() {
-	local tree=$1 cases=$2 log=$3
-	CACHE=$CACHE CASES=$cases KERNELS=${KERNELS:-6.12} "$tree/tests/run.sh" >"$log" 2>&1 || true
+	local tree=$1 cases=$2 kernel=$3 log=$4
+	CACHE=$CACHE CASES=$cases KERNELS=${kernel:-${KERNELS:-6.12}} "$tree/tests/run.sh" >"$log" 2>&1 || true
 	grep -qE '^[0-9]+ passed, [0-9]+ failed' "$log" || die "no result, see $log"
 	! grep -q '^FAILED build/module' "$log" || die "the mutant doesn't compile, see $log"
 	sed -n 's/^FAILED \([^ ]*\) .*/\1/p' "$log" | grep -v '^build/' || true
@@ -54,7 +54,7 @@ run_mutant() {
 try_mutant() {
 	local name=$1 log=$WORK/$1.log caught
 	make_mutant "$name" "$WORK/$name"
-	caught=$(run_mutant "$WORK/$name" "$(field "$name" 4)" "$log")
+	caught=$(run_mutant "$WORK/$name" "$(field "$name" 4)" "$(field "$name" 5)" "$log")
 	discard "${WORK:?}/$name"
 	if [ -n "$caught" ]; then
 		printf 'caught   %-20s by %s of the cases, first %s\n' "$name" "$(echo "$caught" | wc -l)" \
