@@ -24,7 +24,8 @@ usage() {
 		usage: tests/run.sh
 		environment:
 		  KERNELS  what to test ($DEFAULT_KERNELS,
-		           and $DEFAULT_OTHERS):
+		           and $DEFAULT_OTHERS;
+		           not over IPv6 on $WITHOUT_IPV6):
 		           kernels by name, see tests/vm/vm.sh; dkms:SUITE, the life of an
 		           installation on that Debian; own-splice, a kernel that splices from
 		           sockmap sockets by itself; all: every kernel, and
@@ -61,6 +62,7 @@ choose_targets() {
 		esac
 	done
 	mapfile -t TARGETS < <(printf '%s\n' "${TARGETS[@]}" | as_parallel | awk 'NF && !seen[$0]++')
+	[ -n "${KERNELS:-}${CASES:-}" ] || IPV4_TARGETS=$(for name in $WITHOUT_IPV6; do resolve_target "$name"; done | xargs)
 }
 
 # What PARALLEL makes of targets. Kernels with sanitizers stay as they are, as they are the slowest
@@ -153,6 +155,7 @@ make_guests() {
 	find_cases cases
 	find_cases debug-cases --debug
 	find_cases parallel-cases
+	find_cases ipv4-cases
 	[ -s "$RUN/cases" ] || [ -s "$RUN/debug-cases" ] || die "no case matches '${CASES:-*}'"
 	for target in "${TARGETS[@]}"; do
 		release=$(target_release "$target")
@@ -171,19 +174,22 @@ find_cases() {
 	options=("${@:2}")
 	[[ " ${globs[*]}" != *" soak/"* ]] || options+=(--soak)
 	"$(programs_path "$BUILD_ARCH")/cases/cases" --list "${options[@]}" | matching "${globs[@]}" >"$RUN/$list"
-	[ "$list" != parallel-cases ] || [ -n "${CASES:-}" ] || sed -Ei "\\#$PARALLEL_CASES#!d; \\#/v6/#d" "$RUN/$list"
+	[ "$list" != parallel-cases ] || [ -n "${CASES:-}" ] || sed -Ei "\\#$PARALLEL_CASES#!d" "$RUN/$list"
+	[[ $list != @(parallel|ipv4)-cases ]] || [ -n "${CASES:-}" ] || sed -i '\#/v6/#d' "$RUN/$list"
 	mkdir -p "$RUN/.shards/$list"
 	divide "$RUN/$list" "$RUN/.shards/$list"
 }
 
-# Some cases ask for what only the kernels with sanitizers have. Where processors run at once, some
-# run only if CASES names them: those that race with nobody, and those over IPv6, which race in the
-# same code as those over IPv4.
+# Some cases ask for what only the kernels with sanitizers have. Others run only if CASES names
+# them: where processors run at once those that race with nobody, and there and on some kernels of
+# the default set those over IPv6, where they meet the same code as those over IPv4.
 case_list() {
 	if is_built "$(target_release "$1")"; then
 		echo debug-cases
 	elif is_parallel "$1"; then
 		echo parallel-cases
+	elif [[ " $IPV4_TARGETS " == *" $1 "* ]]; then
+		echo ipv4-cases
 	else
 		echo cases
 	fi
@@ -223,20 +229,28 @@ report_guest() {
 	fi
 }
 
-# Runs what isn't a kernel; each is a script that leaves its verdicts in a directory.
+# What isn't a kernel runs beside the guests and takes the place of one.
+run_others() {
+	local other
+	for other in "${OTHERS[@]}"; do
+		run_other "$other"
+	done
+}
+
+# Each is a script that leaves its verdicts in a directory.
 run_other() {
 	local name=$1 dir=$RUN/${1/:/-}/test began=$SECONDS
 	mkdir -p "$dir"
 	case $name in
-	dkms:*) "$TOP/tests/dkms/dkms.sh" "${name#dkms:}" "$dir" ;;
-	own-splice) "$TOP/tests/own-splice/own-splice.sh" "$dir" ;;
+	dkms:*) setpriv --pdeathsig TERM "$TOP/tests/dkms/dkms.sh" "${name#dkms:}" "$dir" ;;
+	own-splice) setpriv --pdeathsig TERM "$TOP/tests/own-splice/own-splice.sh" "$dir" ;;
 	esac || verdict "$dir" fail "$name" "did not come to its end, see $dir"
 	echo $((SECONDS - began)) >"$dir/seconds"
 }
 
 [ $# = 0 ] || usage
 COMMIT=$(tree_commit)
-EVERYTHING=no TARGETS=() OTHERS=() GUESTS=()
+EVERYTHING=no IPV4_TARGETS="" TARGETS=() OTHERS=() GUESTS=()
 RUN=$CACHE/logs/test-$(date +%Y%m%d-%H%M%S)-$$
 check_paths
 need_root make test
@@ -246,14 +260,14 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 mkdir -p "$RUN"
 prepare
+run_others &
+BESIDE=$!
 if [ ${#GUESTS[@]} -gt 0 ]; then
 	log "running $(wc -l <"$RUN/$(case_list "${TARGETS[0]}")") cases on ${#TARGETS[@]} kernels," \
 		"up to $SLOTS guests at a time, logs in $RUN"
 	run_guests report_guest "module=${MODULE:-yes}${SEED:+ fuzz_seed=$SEED}" "${GUESTS[@]}"
 fi
-for other in "${OTHERS[@]}"; do
-	run_other "$other"
-done
+wait "$BESIDE"
 forget_old_logs test "$KEPT_RUNS"
 [ "${CASES:-*}/${MODULE:-yes}" != "*/yes" ] || keep_results "$COMMIT"
 print_failures

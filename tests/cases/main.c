@@ -28,6 +28,7 @@
 #include <sys/socket.h>
 
 #include "fault.h"
+#include "modes.h"
 #include "run.h"
 
 #define CASE_NAME	128
@@ -419,6 +420,15 @@ static void parse(int argc, char **argv)
 	runner.nr_globs = argc - optind;
 }
 
+/* libbpf finds out what the kernel can do: once, not in the child of each case. */
+static void let_libbpf_look(void)
+{
+	struct sockmap *map = sockmap_open(MODE_SKB_PASS);
+
+	if (map)
+		sockmap_close(map);
+}
+
 int main(int argc, char **argv)
 {
 	parse(argc, argv);
@@ -428,6 +438,7 @@ int main(int argc, char **argv)
 		each_case(list_case);
 		return 0;
 	}
+	let_libbpf_look();
 	each_case(count_case);
 	if (!runner.number) {
 		fprintf(stderr, "cases: no case matches\n");

@@ -52,12 +52,13 @@ print_table() {
 	done
 }
 
-# Keeps what a complete run found, in a file for each target: target, passed, failed,
-# skipped, date, commit.
+# Keeps what a complete run found, in a file for each target that had all cases: target, passed,
+# failed, skipped, date, commit.
 keep_results() {
 	local commit=$1 target
 	mkdir -p "$RESULTS"
 	for target in $(targets); do
+		[[ " $IPV4_TARGETS " != *" $target "* ]] || continue
 		printf '%s\t%d\t%d\t%d\t%s\t%s\n' "$target" \
 			"$(count pass "$RUN/$target"/*/verdicts)" \
 			"$(count fail "$RUN/$target"/*/verdicts)" \

@@ -3,9 +3,9 @@
 #
 # Runs guests, half as many again at a time as there are processors (up to a few) because
 # the cases wait a lot, and says how far they are. A guest whose processors run at once counts
-# as two. A guest is a directory RUN/TARGET/SHARD. Its time is limited twice: in all, and
-# between two signs of life; whichever ends it, its logs stay and what it didn't report has
-# failed.
+# as two, and the job that runs beside the guests as one. A guest is a directory RUN/TARGET/SHARD.
+# Its time is limited twice: in all, and between two signs of life; whichever ends it, its logs
+# stay and what it didn't report has failed.
 
 GUEST_LIMIT=1500
 # Some cases take an hour or two, and kernels with sanitizers are several times slower.
@@ -21,10 +21,11 @@ SLOTS=$(($(nproc) * 3 / 2))
 
 declare -A STARTED=()
 QUEUE=()
+BESIDE=	# the process of the job beside them
 
 # shellcheck disable=SC2317 # called by a trap
 stop_guests() {
-	[ ${#STARTED[@]} = 0 ] || kill "${!STARTED[@]}" 2>/dev/null || true
+	kill ${BESIDE:+"$BESIDE"} "${!STARTED[@]}" 2>/dev/null || true
 }
 
 # Takes kernel parameters and the guests' directories; REPORT is called with the
@@ -66,6 +67,7 @@ guest_target() {
 has_room() {
 	local dir taken=0
 	[ ${#STARTED[@]} -gt 0 ] || return 0
+	[ -z "$BESIDE" ] || ! kill -0 "$BESIDE" 2>/dev/null || taken=1
 	for dir in "$1" "${STARTED[@]}"; do
 		taken=$((taken + $(guest_slots "$dir")))
 	done
