@@ -51,7 +51,7 @@ static const struct {
 #define NR_FAMILIES (sizeof(families) / sizeof(families[0]))
 
 static struct {
-	bool list, watch_log, times, read_only;
+	bool list, watch_log, times, read_only, first_failure;
 	unsigned int more;	/* SOAK and DEBUG_ONLY cases are wanted, too */
 	char **globs;
 	int nr_globs;
@@ -369,6 +369,8 @@ static uint64_t new_seed(void)
 
 static void visit_case(struct test *t, const char *name)
 {
+	if (runner.first_failure && runner.failed)
+		return;
 	runner.number++;
 	t->seed = new_seed();
 	for (int mode = 0; mode < NR_MODES; mode++)
@@ -383,7 +385,7 @@ static void visit_case(struct test *t, const char *name)
 static void usage(void)
 {
 	fprintf(stderr, "usage: cases [--list] [--kernel-log] [--times] [--read] [--soak] "
-		"[--debug] [GLOB...]\n");
+		"[--debug] [--first-failure] [GLOB...]\n");
 	exit(2);
 }
 
@@ -396,6 +398,7 @@ static void parse(int argc, char **argv)
 		{ "read", no_argument, NULL, 'r' },
 		{ "soak", no_argument, NULL, 's' },
 		{ "debug", no_argument, NULL, 'd' },
+		{ "first-failure", no_argument, NULL, 'f' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int opt;
@@ -413,6 +416,8 @@ static void parse(int argc, char **argv)
 			runner.more |= SOAK;
 		else if (opt == 'd')
 			runner.more |= DEBUG_ONLY;
+		else if (opt == 'f')
+			runner.first_failure = true;
 		else
 			usage();
 	}
