@@ -39,7 +39,7 @@ make_mutant() {
 	file=$(field "$name" 2)
 	edit=$(field "$name" 3)
 	mkdir "$to"
-	cp -r "$TOP"/{Kbuild,Makefile,dkms.conf,module,bpf,tests} "$to/"
+	cp -a "$TOP"/{Kbuild,Makefile,dkms.conf,module,bpf,tests} "$to/"
 	sed -i -e "$edit" "$to/$file"
 	! cmp -s "$TOP/$file" "$to/$file" || die "the mutant $name changes nothing in $file"
 }
