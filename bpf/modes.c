@@ -51,9 +51,13 @@ static const struct mode pulled = {
 	"skb-pull", { { "skb_pull", BPF_SK_SKB_STREAM_VERDICT } },
 };
 
+static const struct mode dropping = {
+	"skb-drop", { { "skb_drop", BPF_SK_SKB_STREAM_VERDICT } },
+};
+
 /* What the programs are told; 0 is what they do by themselves. */
 struct settings {
-	__u32 apply_bytes, record_bytes;
+	__u32 apply_bytes, record_bytes, dropped_bytes;
 	bool within_send;
 };
 
@@ -95,6 +99,7 @@ static int load(struct sockmap *map, const struct settings *settings)
 	map->skel->rodata->apply_bytes = settings->apply_bytes;
 	map->skel->rodata->apply_within_send = settings->within_send;
 	map->skel->rodata->record_bytes = settings->record_bytes;
+	map->skel->rodata->dropped_bytes = settings->dropped_bytes;
 	return sockmap_bpf__load(map->skel);
 }
 
@@ -179,6 +184,11 @@ struct sockmap *sockmap_open_apply_within_send(void)
 struct sockmap *sockmap_open_pull(void)
 {
 	return open_map(&pulled, (struct settings){});
+}
+
+struct sockmap *sockmap_open_drop(__u32 dropped_bytes)
+{
+	return open_map(&dropping, (struct settings){ .dropped_bytes = dropped_bytes });
 }
 
 struct sockmap *sockmap_open_records(__u32 record_bytes)

@@ -34,6 +34,8 @@ struct sockmap *sockmap_open_apply(__u32 apply_bytes);
 struct sockmap *sockmap_open_apply_within_send(void);
 /* MODE_SKB_PASS, with every skb's bytes pulled into its head first. */
 struct sockmap *sockmap_open_pull(void);
+/* MODE_SKB_PASS, but skbs that are so long are dropped. */
+struct sockmap *sockmap_open_drop(__u32 dropped_bytes);
 /* MODE_SKB_PARSER, with a parser that says that every message is so long. */
 struct sockmap *sockmap_open_records(__u32 record_bytes);
 /*

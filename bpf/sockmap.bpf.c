@@ -5,9 +5,9 @@
  * it needs (modes.c), so a kernel that lacks one kind can still run the other modes.
  *
  * The redirect helpers set the target aside and return SK_PASS, or return SK_DROP when the target
- * isn't in the map. Every verdict here is SK_PASS all the same: with a target set aside that means
- * "redirect", without one "deliver as usual", and a connection with only one end in the map works
- * on.
+ * isn't in the map. Every verdict here but skb_drop's is SK_PASS all the same: with a target set
+ * aside that means "redirect", without one "deliver as usual", and a connection with only one end
+ * in the map works on.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -38,6 +38,8 @@ const volatile __u32 apply_bytes;
 const volatile __u32 apply_within_send;
 /* How long the parser says that every message is; 0: as long as what is there. */
 const volatile __u32 record_bytes;
+/* How long an skb is that is dropped. */
+const volatile __u32 dropped_bytes;
 
 /*
  * The verifier takes only plain 32-bit loads at fixed offsets from these contexts; volatile keeps
@@ -121,6 +123,12 @@ int skb_pull(struct __sk_buff *skb)
 {
 	bpf_skb_pull_data(skb, skb->len);
 	return SK_PASS;
+}
+
+SEC("sk_skb/stream_verdict")
+int skb_drop(struct __sk_buff *skb)
+{
+	return skb->len == dropped_bytes ? SK_DROP : SK_PASS;
 }
 
 SEC("sk_skb/stream_verdict")

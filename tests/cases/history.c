@@ -85,6 +85,13 @@ static void expect_fin(struct scene *s)
 	expect_end(s);
 }
 
+static void expect_nothing_there(struct scene *s)
+{
+	char byte;
+
+	expect_result(reader_take(&s->r, s->l.rx, &byte, 1), -EAGAIN, "nothing there");
+}
+
 static void insert_rx(struct scene *s)
 {
 	if (s->l.map)
@@ -148,6 +155,13 @@ static void verdict_leaves(const struct test *t)
 	expect_fin(&s);
 }
 
+/* What has been read counts as that, also if the program has left. */
+static void expect_nothing_unread(const struct scene *s, const struct test *t)
+{
+	if (t->family != AF_UNIX)
+		expect_result(tcp_unread(s->l.rx), 0, "bytes that the kernel takes for unread");
+}
+
 /* Nothing but ingress_msg is there for a reader that comes before the bytes behind it do. */
 static void verdict_leaves_alone(const struct test *t)
 {
@@ -158,8 +172,10 @@ static void verdict_leaves_alone(const struct test *t)
 	send_own(&s, WAITING);
 	leave(&s, false);
 	take_all(&s);
+	expect_nothing_unread(&s, t);
 	send_own(&s, BEHIND);
 	take_all(&s);
+	expect_nothing_unread(&s, t);
 	expect_goes_on(&s);
 	expect_fin(&s);
 }
@@ -252,13 +268,12 @@ static void overtakes_round(const struct test *t, const struct overtaking *o)
 	const size_t before = o->skbs_before * OVERTAKE_SIZE;
 	struct sender tx;
 	struct scene s;
-	char byte;
 
 	open_scene(&s, t);
 	send_pattern(s.l.peer, 0, before, OVERTAKE_SIZE);
 	insert_rx(&s);
 	if (!before)
-		expect_result(reader_take(&s.r, s.l.rx, &byte, 1), -EAGAIN, "nothing there");
+		expect_nothing_there(&s);
 	sender_start(&tx, s.l.peer, before, OVERTAKE_BYTES, OVERTAKE_SIZE);
 	receive_all(&s.r, s.l.rx, 0, before + OVERTAKE_BYTES, o->chunk);
 	sender_join(&tx);
@@ -292,7 +307,7 @@ static void spins(const struct test *t)
 
 	open_scene(&s, t);
 	insert_rx(&s);
-	expect_result(reader_take(&s.r, s.l.rx, &byte, 1), -EAGAIN, "nothing there");
+	expect_nothing_there(&s);
 	sender_start(&tx, s.l.peer, 0, SPIN_BYTES, SPIN_CHUNK);
 	stop = now() + SPIN_S;
 	for (double end = now() + PATIENCE_MS / 1000.0; s.taken < SPIN_BYTES && now() < stop; ) {
@@ -473,11 +488,10 @@ static void behind_stale(const struct test *t)
 {
 	const size_t *taken_before = t->b->arg;
 	struct scene s;
-	char byte;
 
 	open_scene(&s, t);
 	insert_rx(&s);
-	expect_result(reader_take(&s.r, s.l.rx, &byte, 1), -EAGAIN, "nothing there");
+	expect_nothing_there(&s);
 	send_own(&s, WAITING);
 	take_some(&s, *taken_before);
 	if (s.l.map)
@@ -487,6 +501,7 @@ static void behind_stale(const struct test *t)
 }
 
 #define FIN_MS (100 * slowness)
+#define ARRIVES_MS (50 * slowness)
 
 /*
  * The FIN of another connection isn't the end of this one. Of a FIN alone sk_psock_backlog() makes
@@ -516,22 +531,51 @@ static void behind_redirected_fin(const struct test *t)
 	mixed_take_until(&s, MIXED_CHUNK, 2 * WAITING, WAITING, taken);
 }
 
+/* A partly read skb comes to ingress_msg behind another stream's bytes: one call finds both. */
+static void partly_read_behind(const struct test *t)
+{
+	uint64_t taken[NR_STREAMS] = { 0, 0 };
+	struct sockmap *other;
+	struct scene s;
+
+	open_mere_target(&s, t);
+	need_trace_of_reading(t);
+	mixed_send(s.l.peer, OWN, 0, WAITING);
+	await_readable(s.l.rx);
+	expect_result(mixed_take(&s, 400, taken), 400, "the beginning of the own stream");
+	mixed_send(s.l.tx, REDIRECTED, 0, WAITING);
+	sleep_ms(ARRIVES_MS);
+	other = sockmap_open(MODE_SKB_PASS);
+	expect(other, "sockmap_open: %s", strerror(errno));
+	expect_result(sockmap_insert(other, s.l.rx), 0, "insert of rx, other map");
+	mixed_send(s.l.peer, OWN, WAITING, BEHIND);
+	sleep_ms(ARRIVES_MS);
+	mixed_take_until(&s, MIXED_CHUNK, WAITING + BEHIND, WAITING, taken);
+}
+
+struct returning {
+	size_t more;	/* bytes that come when the program is back */
+	bool looked;	/* a reader found nothing before all that */
+};
+
 /* Bytes in both queues when the program is back. More bytes make the kernel call it. */
 static void verdict_returns(const struct test *t)
 {
-	const size_t *more = t->b->arg;
+	const struct returning *how = t->b->arg;
 	struct scene s;
 
 	open_scene(&s, t);
 	if (s.l.map && !sockmap_gives_second_verdict())
 		skip("this kernel gives a socket no second verdict program");
 	insert_in_both(&s, false);
+	if (how->looked)
+		expect_nothing_there(&s);
 	send_own(&s, WAITING);
 	remove_rx(&s);
 	send_own(&s, BEHIND);
 	insert_rx(&s);
-	if (*more)
-		send_own(&s, *more);
+	if (how->more)
+		send_own(&s, how->more);
 	take_all(&s);
 	expect_goes_on(&s);
 	expect_fin(&s);
@@ -769,6 +813,185 @@ static void both_kinds(const struct test *t)
 	expect_fin(&s);
 }
 
+#define DROPPED		333
+
+/*
+ * What a program drops counts as read at once, and isn't what a reader has had of the skb before
+ * it. Bytes in between have the kernel call the program for that one, or the others would be added
+ * to it.
+ */
+static void dropped_behind(const struct test *t)
+{
+	static const char junk[DROPPED];
+	struct scene s;
+
+	open_scene(&s, t);
+	need_trace_of_reading(t);
+	sockmap_close(s.l.map);
+	s.l.map = sockmap_open_drop(DROPPED);
+	expect(s.l.map, "sockmap_open_drop: %s", strerror(errno));
+	send_own(&s, WAITING);
+	take_some(&s, 400);
+	insert_rx(&s);
+	send_own(&s, BEHIND);
+	expect(send(s.l.peer, junk, DROPPED, 0) == DROPPED, "send: %s", strerror(errno));
+	take_all(&s);
+	expect_goes_on(&s);
+	expect_fin(&s);
+}
+
+/* Sender of an sk_msg mode; its bytes go to ingress_msg while it is in the map. */
+static void insert_tx(struct scene *s)
+{
+	if (s->l.map)
+		expect_result(sockmap_insert(s->l.map, s->l.tx), 0, "insert of tx");
+}
+
+static void remove_tx(struct scene *s)
+{
+	if (s->l.map)
+		expect_result(sockmap_remove(s->l.map, s->l.tx), 0, "removal of tx");
+}
+
+/* Older bytes in sk_receive_queue, and younger ones, than those in ingress_msg: in one call. */
+static void three_in_a_row(const struct test *t)
+{
+	char buf[4096];
+	struct scene s;
+	size_t left;
+
+	open_scene(&s, t);
+	insert_rx(&s);
+	send_own(&s, WAITING);
+	take_some(&s, 10);
+	insert_tx(&s);
+	send_own(&s, WAITING);
+	remove_tx(&s);
+	send_own(&s, WAITING);
+	left = s.sent - s.taken;
+	expect_result(reader_take(&s.r, s.l.rx, buf, sizeof(buf)), left, "one call for all");
+	pattern_check(buf, s.taken, left, "one call for all");
+	s.taken += left;
+	expect_goes_on(&s);
+	expect_fin(&s);
+}
+
+/* Bytes that were in sk_receive_queue when a reader saw ingress_msg empty, not only at first. */
+static void looked_twice(const struct test *t)
+{
+	struct scene s;
+
+	open_scene(&s, t);
+	insert_rx(&s);
+	send_own(&s, WAITING);
+	take_some(&s, 10);
+	send_own(&s, BEHIND);
+	while (tcp_unread(s.l.rx) < s.sent - s.taken)
+		sleep_ms(1);
+	take_some(&s, 10);
+	insert_tx(&s);
+	send_own(&s, WAITING);
+	take_all(&s);
+	expect_goes_on(&s);
+	expect_fin(&s);
+}
+
+/* A reader found nothing; the program passed bytes on and left; and then more came. */
+static void looked_at_nothing(const struct test *t)
+{
+	struct scene s;
+
+	open_scene(&s, t);
+	insert_rx(&s);
+	expect_nothing_there(&s);
+	insert_tx(&s);
+	send_own(&s, WAITING);
+	remove_tx(&s);
+	send_own(&s, BEHIND);
+	take_all(&s);
+	expect_goes_on(&s);
+	expect_fin(&s);
+}
+
+/* A reader that sleeps is woken by what is redirected to its socket, which has no program. */
+static void mere_target_waits(const struct test *t)
+{
+	struct scene s;
+	struct call c;
+	int flags;
+
+	open_mere_target(&s, t);
+	flags = fcntl(s.l.rx, F_GETFL);
+	expect(!fcntl(s.l.rx, F_SETFL, flags & ~O_NONBLOCK), "F_SETFL: %s", strerror(errno));
+	call_start_asleep(&c, t, s.l.rx, 4000);
+	send_pattern(s.l.tx, 0, WAITING, WAITING);
+	expect_result(call_end(&c, "bytes were redirected"), WAITING, "the blocked call");
+	pattern_check(c.buf, 0, WAITING, "the blocked call");
+}
+
+/* The stream ends within a record, whose beginning a parser has; the rest waits for more. */
+static void ends_within_record(const struct test *t)
+{
+	struct scene s;
+	struct call c;
+	int flags;
+	ssize_t n;
+
+	open_records(&s, t);
+	insert_rx(&s);
+	send_pattern(s.l.peer, 0, RECORD / 2, RECORD / 2);
+	sleep_ms(FIN_MS);
+	send_pattern(s.l.peer, RECORD / 2, RECORD / 4, RECORD / 4);
+	sleep_ms(FIN_MS);
+	expect(!shutdown(s.l.peer, SHUT_WR), "shutdown: %s", strerror(errno));
+	flags = fcntl(s.l.rx, F_GETFL);
+	expect(!fcntl(s.l.rx, F_SETFL, flags & ~O_NONBLOCK), "F_SETFL: %s", strerror(errno));
+	do {
+		call_start(&c, t, s.l.rx, 4000);
+		n = call_end(&c, "the stream ended");
+		if (n > 0)
+			pattern_check(c.buf, s.taken, n, "the rest");
+		s.taken += n > 0 ? n : 0;
+	} while (n > 0);
+	expect(n == 0 || n == -EAGAIN, "at the end: %s", result_name(n));
+}
+
+/* A unix socket leaves its map: what wasn't asked for is where it was. */
+static void leaves_with_older(const struct test *t)
+{
+	struct scene s;
+
+	open_scene(&s, t);
+	for (int i = 0; i < 10; i++)
+		send_own(&s, WAITING);
+	insert_rx(&s);
+	take_some(&s, WAITING);
+	remove_rx(&s);
+	take_all(&s);
+	expect_goes_on(&s);
+	expect_fin(&s);
+}
+
+/* An out-of-band byte came before the program: it is in no stream, and stops a reader in front. */
+static void out_of_band(const struct test *t)
+{
+	char buf[4096];
+	struct scene s;
+
+	open_scene(&s, t);
+	send_own(&s, WAITING);
+	if (send(s.l.peer, "!", 1, MSG_OOB) != 1)
+		skip("this kernel has no out-of-band bytes for unix sockets");
+	send_own(&s, WAITING);
+	insert_rx(&s);
+	expect_result(reader_take(&s.r, s.l.rx, buf, sizeof(buf)), WAITING, "in front of it");
+	pattern_check(buf, 0, WAITING, "in front of it");
+	s.taken = WAITING;
+	take_all(&s);
+	expect_goes_on(&s);
+	expect_fin(&s);
+}
+
 #define HISTORY(fn, text, ...) { .group = "history", .name = text, .run = fn, __VA_ARGS__ }
 #define OWN_MODES (SKB_MODES | BIT(MODE_PLAIN) | AND_UNIX)
 #define LEAVES(text, ...) HISTORY(verdict_leaves, "verdict-leaves" text, \
@@ -785,13 +1008,13 @@ static void both_kinds(const struct test *t)
 	.modes = BIT(MODE_SKB_PASS) | BIT(MODE_PLAIN) | AND_UNIX, .limit = 30, \
 	.arg = &(const struct overtaking){ __VA_ARGS__ })
 #define STARVES(text, ...) HISTORY(starves, text, .modes = BIT(MODE_SKB_REDIRECT), \
-	.arg = &(const struct flood){ __VA_ARGS__ })
+	.arg = &(const struct flood){ __VA_ARGS__, .wherever = 0 })
 #define BEHIND_STALE(text, taken) HISTORY(behind_stale, "behind-stale" text, \
 	.modes = MSG_MODES | BIT(MODE_PLAIN), .arg = &(const size_t){ taken })
 /* A parser that starts again takes what is in ingress_msg for a hole (sk_psock_init_strp()). */
-#define RETURNS(text, more) HISTORY(verdict_returns, "verdict-returns" text, \
+#define RETURNS(text, ...) HISTORY(verdict_returns, "verdict-returns" text, \
 	.modes = OWN_MODES & ~BIT(MODE_SKB_PARSER), .flags = ASK_SPLATS, \
-	.arg = &(const size_t){ more })
+	.arg = &(const struct returning){ __VA_ARGS__ })
 #define PLACE(text, ...) HISTORY(parser_place, "parser-place" text, \
 	.modes = BIT(MODE_SKB_PARSER) | BIT(MODE_PLAIN), .flags = ASK_READ, \
 	.arg = &(const struct place){ __VA_ARGS__ })
@@ -806,8 +1029,9 @@ static const struct behaviour behaviours[] = {
 		.flags = ASK_SPLATS),
 	HISTORY(verdict_leaves_asleep, "verdict-leaves-asleep", .modes = OWN_MODES,
 		.flags = ASK_SPLATS),
-	RETURNS("", 0),
-	RETURNS("-more", WAITING),
+	RETURNS("", 0, false),
+	RETURNS("-more", WAITING, false),
+	RETURNS("-looked", 0, true),
 	PARTLY("", 0, 400, 0, false, false),
 	PARTLY("-more", 0, 400, 0, true, false),
 	/* When a unix socket is shut down its psock goes, and with it what is in ingress_msg. */
@@ -831,6 +1055,20 @@ static const struct behaviour behaviours[] = {
 	BEHIND_STALE("", 10),
 	BEHIND_STALE("-all-but-one", WAITING - 1),
 	HISTORY(behind_redirected_fin, "behind-redirected-fin", .modes = BIT(MODE_SKB_REDIRECT)),
+	HISTORY(dropped_behind, "dropped-behind", .modes = BIT(MODE_SKB_PASS),
+		.flags = ASK_SPLATS | TCP_ONLY),
+	HISTORY(partly_read_behind, "partly-read-behind", .modes = BIT(MODE_SKB_REDIRECT)),
+	HISTORY(three_in_a_row, "three-in-a-row", .modes = MSG_MODES | BIT(MODE_PLAIN)),
+	HISTORY(looked_twice, "looked-twice", .modes = MSG_MODES | BIT(MODE_PLAIN)),
+	HISTORY(looked_at_nothing, "looked-at-nothing", .modes = MSG_MODES | BIT(MODE_PLAIN)),
+	HISTORY(mere_target_waits, "mere-target-waits", .modes = BIT(MODE_SKB_REDIRECT) | AND_UNIX,
+		.flags = ASK_READ),
+	HISTORY(ends_within_record, "ends-within-record",
+		.modes = BIT(MODE_SKB_PARSER) | BIT(MODE_PLAIN), .flags = ASK_READ),
+	HISTORY(leaves_with_older, "leaves-with-older", .flags = UNIX_ONLY,
+		.modes = BIT(MODE_SKB_PASS) | BIT(MODE_PLAIN) | AND_UNIX),
+	HISTORY(out_of_band, "out-of-band", .flags = UNIX_ONLY,
+		.modes = BIT(MODE_SKB_PASS) | BIT(MODE_PLAIN) | AND_UNIX),
 	PLACE("", 0, 10000, false),
 	PLACE("-piled-up", 50, 10000, false),
 	PLACE("-small", 0, RECORD, false),

@@ -83,7 +83,7 @@ static bool has_variant(const struct behaviour *b, int mode, int family)
 		return false;
 	if (family == AF_UNIX)
 		return b->modes & AND_UNIX && UNIX_MODES & BIT(mode) && !(b->flags & TCP_ONLY);
-	return family == AF_INET || !(b->flags & V4_ONLY);
+	return !(b->flags & UNIX_ONLY) && (family == AF_INET || !(b->flags & V4_ONLY));
 }
 
 /* A case that isn't for every run is wanted when its whole name is given, too. */

@@ -6,12 +6,12 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
+#include <netinet/in.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -320,6 +320,90 @@ static void kprobed(const struct test *t)
 
 #define EVENTS_ENABLE	TRACEFS "/events/sockmap_splice/enable"
 
+static bool in_trace(const char *text)
+{
+	FILE *f = fopen(TRACE, "r");
+	bool found = false;
+	char line[512];
+
+	expect(f, "%s: %s", TRACE, strerror(errno));
+	while (!found && fgets(line, sizeof(line), f))
+		found = strstr(line, text);
+	fclose(f);
+	return found;
+}
+
+static int port_of(int fd, bool of_peer)
+{
+	struct sockaddr_in at;
+	socklen_t len = sizeof(at);
+	int err;
+
+	if (of_peer)
+		err = getpeername(fd, (struct sockaddr *)&at, &len);
+	else
+		err = getsockname(fd, (struct sockaddr *)&at, &len);
+	expect(!err, "a socket's name: %s", strerror(errno));
+	return ntohs(at.sin_port);
+}
+
+/* A call that gives nothing is in the trace too. */
+static void expect_ports_in_trace(const struct test *t)
+{
+	struct reader r;
+	char text[64], byte;
+	struct link l;
+
+	link_open(&l, t);
+	set_nonblock(l.rx);
+	reader_open(&r, t);
+	expect_result(reader_take(&r, l.rx, &byte, 1), -EAGAIN, "nothing there");
+	snprintf(text, sizeof(text), "sport=%d dport=%d ", port_of(l.rx, false),
+		 port_of(l.rx, true));
+	expect(in_trace(text), "no '%s' in the trace", text);
+}
+
+/* Reads the trace as it comes: the module's unloading empties it. */
+static void *read_trace(void *arg)
+{
+	static char text[1 << 16];
+	size_t len = 0;
+	ssize_t n;
+
+	while ((n = read((intptr_t)arg, text + len, sizeof(text) - 1 - len)) > 0) {
+		len += n;
+		text[len] = '\0';
+		if (strstr(text, "step=woken"))
+			return text;
+	}
+	return NULL;
+}
+
+/* The steps of an unload in their order. */
+static void unload_traced(const struct test *t)
+{
+	int fd = open(TRACEFS "/trace_pipe", O_RDONLY | O_CLOEXEC);
+	pthread_t thread;
+	void *text = NULL;
+	struct link l;
+	struct call c;
+
+	if (fd < 0)
+		skip("no trace_pipe in " TRACEFS);
+	ko_need();
+	write_file(TRACE, O_TRUNC, "");
+	link_open(&l, t);
+	call_start_asleep(&c, t, l.rx, 1);
+	expect_result(write_file(EVENTS_ENABLE, 0, "1"), 0, "tracepoints on");
+	thread_start(&thread, read_trace, (void *)(intptr_t)fd);
+	ko_unload_in_time();
+	for (int i = 0; i < PATIENCE_MS && pthread_tryjoin_np(thread, &text); i++)
+		sleep_ms(1);
+	expect(text, "no step=woken in the trace");
+	expect(strstr(text, "step=unhooked"), "no step=unhooked in the trace");
+	expect(!strstr(text, "step=left"), "left before they were woken");
+}
+
 static void tracepoints(const struct test *t)
 {
 	long long served, copied;
@@ -331,6 +415,7 @@ static void tracepoints(const struct test *t)
 	expect_result(ko_set_parameter("copy", "1"), 0, "copy=1");
 	stream(t, STREAM);
 	expect_result(ko_set_parameter("copy", "0"), 0, "copy=0");
+	expect_ports_in_trace(t);
 	expect_result(write_file(EVENTS_ENABLE, 0, "0"), 0, "tracepoints off");
 	served = sum_in_trace("ret=");
 	copied = sum_in_trace("bytes=");
@@ -340,13 +425,86 @@ static void tracepoints(const struct test *t)
 	ko_unload_in_time();
 }
 
-static void lo_up(void)
+/* What the counters count, one by one: bytes of both queues, calls, sleeps. */
+static void counts(const struct test *t)
 {
-	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	const size_t plain = 1000, queued = 2000;
+	long long kinds, buffers, waits;
+	struct reader r;
+	struct link l;
+	struct call c;
+	char buf[4096];
 
-	expect(!ioctl(fd, SIOCSIFFLAGS, &lo), "lo up: %s", strerror(errno));
-	close(fd);
+	ko_need();
+	ko_unload_in_time();
+	expect_result(ko_load(""), 0, "load");
+	link_connect(&l, t);
+	reader_open(&r, t);
+	expect_result(sockmap_insert(l.map, l.rx), 0, "insert of rx");
+	send_pattern(l.tx, 0, plain, plain);
+	expect_result(sockmap_insert(l.map, l.tx), 0, "insert of tx");
+	send_pattern(l.tx, plain, queued, queued);
+	expect_result(reader_take(&r, l.rx, buf, sizeof(buf)), plain + queued, "a splice");
+	kinds = ko_counter("GiftedBytes") + ko_counter("Copied*");
+	expect_result(ko_counter("ReceiveQueueBytes"), plain, "bytes of sk_receive_queue");
+	expect_result(kinds, queued, "bytes of ingress_msg");
+	expect_result(ko_counter("Served"), 1, "calls served");
+	buffers = ko_counter("PipeBuffers");
+	expect(buffers >= 1 && buffers <= 3, "%lld pipe buffers", buffers);
+	expect_result(ko_counter("Waits"), 0, "sleeps");
+	call_start_asleep(&c, t, l.rx, sizeof(buf));
+	send_pattern(l.tx, plain + queued, 10, 10);
+	expect_result(call_end(&c, "bytes came"), 10, "a splice that waits");
+	waits = ko_counter("Waits");
+	expect(waits >= 1 && waits <= 3, "%lld sleeps", waits);
+	expect_result(ko_counter("Served"), 2, "calls served");
+	expect_result(ko_counter("Restarts"), 0, "calls that start again");
+	expect_result(ko_counter("NoMemory"), 0, "pages wanting");
+}
+
+/* Nobody's traffic but that of sockets in a sockmap goes through the module. */
+static void plain_untouched(const struct test *t)
+{
+	long long before;
+
+	ko_need();
+	before = ko_counter("*");
+	stream(t, STREAM);
+	expect_result(ko_counter("*"), before, "counters");
+}
+
+#define LOADS	24
+
+/* Objects in the slabs of TCP sockets. */
+static long tcp_sockets(void)
+{
+	FILE *f = fopen("/proc/slabinfo", "r");
+	long objects = -1;
+	char line[512];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, "TCP ", 4))
+			objects = strtol(line + 4, NULL, 10);
+	if (f)
+		fclose(f);
+	return objects;
+}
+
+/* The check at the load takes a socket and a psock, and gives them back. */
+static void loads_leave_nothing(const struct test *t)
+{
+	long before = tcp_sockets();
+
+	(void)t;
+	if (before < 0)
+		skip("no TCP in /proc/slabinfo");
+	ko_need();
+	for (int i = 0; i < LOADS; i++) {
+		ko_unload_in_time();
+		expect_result(ko_load(""), 0, "load %d", i);
+	}
+	expect(tcp_sockets() < before + LOADS / 2, "%ld TCP sockets, after %d loads %ld", before,
+	       LOADS, tcp_sockets());
 }
 
 /* Each network namespace has counters of its own. */
@@ -395,6 +553,11 @@ static const struct behaviour behaviours[] = {
 	MODULE(kprobed, "kprobe"),
 	MODULE(tracepoints, "tracepoints", .modes = BIT(MODE_MSG_INGRESS) | BIT(MODE_SKB_PASS),
 	       .flags = V4_ONLY),
+	MODULE(unload_traced, "unload-traced", .modes = BIT(MODE_MSG_INGRESS), .flags = V4_ONLY),
+	MODULE(counts, "counts", .modes = BIT(MODE_MSG_INGRESS), .flags = V4_ONLY),
+	MODULE(plain_untouched, "untouched", .modes = BIT(MODE_PLAIN)),
+	{ .group = "module", .name = "loads-leave-nothing", .run = loads_leave_nothing,
+	  .limit = 60 },
 	MODULE(namespaces, "namespaces", .modes = BIT(MODE_MSG_INGRESS), .flags = V4_ONLY),
 };
 

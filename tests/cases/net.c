@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/mptcp.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -496,6 +497,15 @@ void send_apart(int fd, uint64_t offset, size_t size, size_t chunk)
 	}
 	close(other);
 	close(sink);
+}
+
+void lo_up(void)
+{
+	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	expect(!ioctl(fd, SIOCSIFFLAGS, &lo), "lo up: %s", strerror(errno));
+	close(fd);
 }
 
 void thread_start(pthread_t *thread, void *(*run)(void *), void *arg)

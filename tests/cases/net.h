@@ -87,6 +87,9 @@ void send_pattern(int fd, uint64_t offset, size_t size, size_t chunk);
 /* The same, with no two chunks next to each other in memory: something else is sent in between. */
 void send_apart(int fd, uint64_t offset, size_t size, size_t chunk);
 
+/* In a new network namespace: the loopback device. */
+void lo_up(void);
+
 struct sender {
 	pthread_t thread;
 	int fd;

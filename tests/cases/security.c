@@ -8,10 +8,16 @@
  * data.c asks some of it of an innocent pipe; here the pipe was prepared.
  */
 #define _GNU_SOURCE
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/bpf.h>
+#include <linux/if_link.h>
+#include <net/if.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,6 +130,52 @@ static void linearized(const struct test *t)
 	send_pattern(s.l.tx, 1 << 20, 2 * BYTES, *chunk);
 	pipe_expect(&s.p, 0, 2 * BYTES, PAGE);
 	pipe_expect_empty(&s.p);
+}
+
+/* Has lo put all bytes of each skb into its head, as an XDP program without fragments needs it. */
+static void linearize_on_lo(void)
+{
+	/* return XDP_PASS; */
+	static const struct bpf_insn pass[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = XDP_PASS },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	int lo, fd, err;
+
+	expect(!unshare(CLONE_NEWNET), "unshare: %s", strerror(errno));
+	lo_up();
+	lo = if_nametoindex("lo");
+	fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "pass", "GPL", pass,
+			   sizeof(pass) / sizeof(pass[0]), NULL);
+	expect(fd >= 0, "BPF_PROG_LOAD: %s", strerror(errno));
+	err = bpf_xdp_attach(lo, fd, XDP_FLAGS_SKB_MODE, NULL);
+	if (err)
+		skip("no XDP on lo: %s", strerror(-err));
+}
+
+#define HEAD		12000	/* bytes: beyond what slabs have */
+#define PARTS		3
+
+/* The same for heads in the frag_list of a message that a parser has put together. */
+static void linearized_parts(const struct test *t)
+{
+	long long copied, gifted;
+	struct scene s;
+
+	ko_need();
+	linearize_on_lo();
+	link_connect(&s.l, t);
+	link_use_records(&s.l, PARTS * HEAD);
+	link_insert(&s.l);
+	set_nonblock(s.l.rx);
+	set_nodelay(s.l.tx);
+	pipe_open(&s.p, 0);
+	copied = ko_counter("CopiedHeadBytes");
+	gifted = ko_counter("GiftedBytes");
+	send_apart(s.l.tx, 0, PARTS * HEAD, HEAD);
+	gather(s.l.rx, &s.p, PARTS * HEAD);
+	expect_result(ko_counter("CopiedHeadBytes") - copied, PARTS * HEAD, "bytes copied");
+	expect_result(ko_counter("GiftedBytes") - gifted, 0, "bytes gifted");
 }
 
 static void overwrite(char *at, size_t size)
@@ -588,6 +640,7 @@ static const struct behaviour behaviours[] = {
 		 .arg = &(const size_t){ 1000 }),
 	SECURITY(linearized, "linearized-large", .modes = BIT(MODE_SKB_PASS),
 		 .arg = &(const size_t){ BYTES }),
+	SECURITY(linearized_parts, "linearized-parts", .modes = BIT(MODE_SKB_PARSER)),
 	SECURITY(moved_to_file, "moved-to-file", .modes = ALL_MODES),
 	SECURITY(vmspliced, "vmspliced", .modes = ALL_MODES),
 	SECURITY(length, "length", .modes = ALL_MODES),

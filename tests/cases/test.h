@@ -41,6 +41,7 @@ enum {
 	DEBUG_ONLY	= BIT(4),	/* needs what only the debug kernels have */
 	MIXES_MODES	= BIT(5),	/* uses all of them, though it isn't about one */
 	TCP_ONLY	= BIT(6),	/* unix sockets have no such thing */
+	UNIX_ONLY	= BIT(7),	/* TCP sockets have none */
 };
 
 struct test;

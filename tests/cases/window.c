@@ -16,11 +16,12 @@
 #include "take.h"
 
 #define SMALL_BUF	(64 << 10)
-#define FILL_MS		30
+#define FILL_MS		60	/* an acknowledgement may be delayed by 40 */
 #define OPENS_MS	(150 * slowness)	/* a window probe comes later */
 #define ROUNDS		8
 #define MAY_BE_LATE	1
-#define GROWS_BYTES	(12 << 20)
+#define GROWS_STEP	(96 << 10)	/* less than the buffer that a socket begins with */
+#define GROWS_STEPS	60
 
 struct scene {
 	struct link l;
@@ -127,6 +128,7 @@ static void window_opens(const struct test *t)
 	       ROUNDS);
 }
 
+/* As the reader keeps up, and not because the buffer is full: the kernel grows it then as well. */
 static void receive_buffer_grows(const struct test *t)
 {
 	struct sender tx;
@@ -136,9 +138,11 @@ static void receive_buffer_grows(const struct test *t)
 	open_scene(&s, t);
 	reader_set_pipe_size(&s.r, 1 << 20);
 	before = buffer_size(s.l.rx, SO_RCVBUF);
-	sender_start(&tx, s.l.tx, 0, GROWS_BYTES, 1 << 20);
-	receive_all(&s.r, s.l.rx, 0, GROWS_BYTES, 1 << 20);
-	sender_join(&tx);
+	for (int i = 0; i < GROWS_STEPS; i++) {
+		sender_start(&tx, s.l.tx, i * GROWS_STEP, GROWS_STEP, GROWS_STEP);
+		receive(&s.r, s.l.rx, i * GROWS_STEP, GROWS_STEP, GROWS_STEP);
+		sender_join(&tx);
+	}
 	note("SO_RCVBUF from %d to %d", before, buffer_size(s.l.rx, SO_RCVBUF));
 	expect(buffer_size(s.l.rx, SO_RCVBUF) > before, "the receive buffer is %d bytes still",
 	       before);

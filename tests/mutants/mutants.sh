@@ -86,7 +86,8 @@ prepare() {
 	# shellcheck disable=SC2046 # a kernel per word
 	prepare_kernels $(for name in "$@"; do
 		kernel=$(field "$name" 5)
-		echo "${kernel:-${KERNELS:-$KERNEL}}"
+		kernel=${kernel:-${KERNELS:-$KERNEL}}
+		echo "${kernel#parallel:}"
 	done | sort -u)
 	build_programs "$BUILD_ARCH"
 	for release in "${RELEASES[@]}"; do
@@ -98,7 +99,7 @@ prepare() {
 [ "${1:-}" != --help ] || usage
 WORK=$CACHE/mutants
 KERNEL=6.12
-LIMIT=1200
+LIMIT=600
 JOBS=$(($(nproc) * 3 / 2))
 ALL=("$@")
 [ $# -gt 0 ] || mapfile -t ALL < <(names)
