@@ -339,6 +339,32 @@ static inline u32 sk_psock_parser_seq(const struct sock *sk,
 #endif
 
 /*
+ * Kernels without sk_msg_recvmsg() (5.10) set an skb aside for which the receive
+ * buffer had no room, and leave it to the next one to set off
+ * sk_psock_backlog() again.  With the socket locked.
+ */
+#if defined(HAVE_SK_PSOCK_WORK_STATE) && !defined(HAVE_SK_MSG_RECVMSG)
+static inline struct sk_buff *sk_psock_skb_aside(const struct sk_psock *psock)
+{
+	return psock->work_state.skb;
+}
+
+static inline void sk_psock_restart_backlog(struct sk_psock *psock)
+{
+	schedule_work(&psock->work);
+}
+#else
+static inline struct sk_buff *sk_psock_skb_aside(const struct sk_psock *psock)
+{
+	return NULL;
+}
+
+static inline void sk_psock_restart_backlog(struct sk_psock *psock)
+{
+}
+#endif
+
+/*
  * A splice_read in struct proto (in no release up to 7.3), and whether sockmap
  * gives @sk, which is @psock's and in no map, another one than it has.
  */

@@ -142,11 +142,15 @@ static u32 skb_span(const struct sk_buff *skb)
 	return cb->end_seq - cb->seq - !!(cb->tcp_flags & TCPHDR_FIN);
 }
 
+static bool has_room(const struct sock *sk)
+{
+	return atomic_read(&sk->sk_rmem_alloc) <= READ_ONCE(sk->sk_rcvbuf);
+}
+
 /*
  * Whether an skb in ingress_skb is of @sk's own stream.  Those that af_unix.c
  * takes off the queue are still the sender's, and those of parsers, and of all
- * programs on 5.10, have no socket.  The latter need room in the receive buffer;
- * where that has none, don't wait for them.
+ * programs on 5.10, have no socket.
  */
 static bool skb_is_own(struct sock *sk, const struct sk_buff *skb)
 {
@@ -156,8 +160,18 @@ static bool skb_is_own(struct sock *sk, const struct sk_buff *skb)
 		return true;
 	if (sk->sk_family == AF_UNIX)
 		return skb->sk == READ_ONCE(unix_sk(sk)->peer);
-	return !skb->sk && tcp_skb_may_be_own(sk, skb) &&
-	       atomic_read(&sk->sk_rmem_alloc) <= READ_ONCE(sk->sk_rcvbuf);
+	return !skb->sk && tcp_skb_may_be_own(sk, skb);
+}
+
+/*
+ * Whether an skb stays where it is, and all behind it: it needs room in the
+ * receive buffer, and of what fills that nothing is in ingress_msg.
+ */
+static bool skb_is_stuck(struct sock *sk, struct sk_psock *psock,
+			 const struct sk_buff *skb)
+{
+	return !skb_bpf_goes_out(skb) && skb->sk != sk && !has_room(sk) &&
+	       sk_psock_queue_empty(psock);
 }
 
 /*
@@ -166,15 +180,23 @@ static bool skb_is_own(struct sock *sk, const struct sk_buff *skb)
  */
 static bool own_skb_underway(struct sock *sk, struct sk_psock *psock)
 {
-	struct sk_buff *skb;
+	struct sk_buff *skb = sk_psock_skb_aside(psock);
 	bool found = false;
 
-	if (likely(skb_queue_empty_lockless(&psock->ingress_skb)) ||
+	if (likely(!skb && skb_queue_empty_lockless(&psock->ingress_skb)) ||
 	    !sk_psock_test_state(psock, SK_PSOCK_TX_ENABLED))
 		return false;
+	if (unlikely(skb)) {
+		if (skb_is_stuck(sk, psock, skb))
+			return false;
+		if (skb_is_own(sk, skb))
+			return true;
+	}
 
 	spin_lock_bh(&psock->ingress_skb.lock);
 	skb_queue_walk(&psock->ingress_skb, skb) {
+		if (skb_is_stuck(sk, psock, skb))
+			break;
 		found = skb_is_own(sk, skb);
 		if (found)
 			break;
@@ -396,6 +418,13 @@ static void skip_hole(struct sock *sk)
 		WRITE_ONCE(tcp_sk(sk)->copied_seq, seq_taken(sk));
 }
 
+/* What was set aside for want of room doesn't come by itself. */
+static void restart_backlog(struct sock *sk, struct sk_psock *psock)
+{
+	if (unlikely(sk_psock_skb_aside(psock)) && has_room(sk))
+		sk_psock_restart_backlog(psock);
+}
+
 /* Both queues are the reader's. */
 static void look_at_order(struct sock *sk, struct sk_psock *psock,
 			  struct sms_recvq *q)
@@ -438,6 +467,7 @@ void sms_recvq_look(struct sock *sk, struct sk_psock *psock,
 		.bytes = INT_MAX,
 		.msg_bytes = INT_MAX,
 	};
+	restart_backlog(sk, psock);
 	if (sk_psock_queue_empty(psock) && !sk_psock_strp_enabled(psock))
 		state_set(psock, STATE_OWN_READ, 0);
 
@@ -554,7 +584,8 @@ static u32 copied_seq_limit(struct sock *sk, struct sk_psock *psock)
  *
  * As the end of tcp_bpf_recvmsg_parser(): make room in the window.  For own
  * bytes it is done when the program has left, too, or plain TCP would find a
- * hole in front of what it receives.
+ * hole in front of what it receives.  Where tcp_read_sock() has moved copied_seq
+ * for the program, it has told the sender of no room: there was none yet.
  */
 void sms_recvq_account(struct sock *sk, struct sk_psock *psock, u32 own,
 		       u32 taken)
@@ -563,20 +594,21 @@ void sms_recvq_account(struct sock *sk, struct sk_psock *psock, u32 own,
 	struct tcp_sock *tp = tcp_sk(sk);
 	u32 seq, limit;
 
+	restart_backlog(sk, psock);
 	if (unlikely(ahead))
 		state_set_order(psock, state_mark(psock),
 				ahead - min(ahead, taken));
 	if (own && !state_test(psock, STATE_OWN_READ))
 		state_set(psock, STATE_OWN_READ, STATE_OWN_READ);
 
-	if (!READER_MOVES_COPIED_SEQ ||
-	    !(own || sms_tcp_sk_has_verdict(sk)))
+	if (!(own || sms_tcp_sk_has_verdict(sk)))
 		return;
-
-	seq = tp->copied_seq + own;
-	limit = copied_seq_limit(sk, psock);
-	WRITE_ONCE(tp->copied_seq, after(seq, limit) ? limit : seq);
-	sms_tcp_rcv_space_adjust(sk);
+	if (READER_MOVES_COPIED_SEQ) {
+		seq = tp->copied_seq + own;
+		limit = copied_seq_limit(sk, psock);
+		WRITE_ONCE(tp->copied_seq, after(seq, limit) ? limit : seq);
+		sms_tcp_rcv_space_adjust(sk);
+	}
 	if (taken)
 		sms_tcp_cleanup_rbuf(sk, taken);
 }
@@ -782,7 +814,8 @@ int sms_recvq_adopt_unix(struct sock *sk, struct sk_psock *psock,
 		return 0;
 
 	synchronize_rcu();
-	if (!sk_psock_queue_empty(psock) || own_skb_underway(sk, psock))
+	/* In this order, or one that moves on is seen in neither. */
+	if (own_skb_underway(sk, psock) || !sk_psock_queue_empty(psock))
 		return 0;
 
 	do {

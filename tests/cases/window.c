@@ -139,6 +139,8 @@ static void receive_space_grows(const struct test *t)
 	struct scene s;
 
 	open_scene(&s, t);
+	if (t->mode != MODE_PLAIN && !sockmap_traces_reading())
+		skip("on this kernel bytes count as read when the program gets them");
 	reader_set_pipe_size(&s.r, 1 << 20);
 	before = receive_space(s.l.rx);
 	sender_start(&tx, s.l.tx, 0, GROWS_BYTES, GROWS_CHUNK);
