@@ -428,14 +428,6 @@ static void need_programs(struct fuzz *f)
 	f->has_programs = true;
 }
 
-static void set_blocking(int fd, bool blocking)
-{
-	int flags = fcntl(fd, F_GETFL);
-
-	expect(flags >= 0 && !fcntl(fd, F_SETFL, blocking ? flags & ~O_NONBLOCK :
-				    flags | O_NONBLOCK), "F_SETFL: %s", strerror(errno));
-}
-
 /*
  * The other direction is a stream of its own, of which nothing is left when this returns. A parser
  * there finds whole records only.

@@ -9,7 +9,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -184,14 +183,12 @@ static void verdict_leaves_asleep(const struct test *t)
 {
 	struct scene s;
 	struct call c;
-	int flags;
 
 	open_scene(&s, t);
 	insert_in_both(&s, false);
 	send_own(&s, WAITING);
 	take_some(&s, WAITING);
-	flags = fcntl(s.l.rx, F_GETFL);
-	expect(!fcntl(s.l.rx, F_SETFL, flags & ~O_NONBLOCK), "F_SETFL: %s", strerror(errno));
+	set_blocking(s.l.rx, true);
 	call_start_asleep(&c, t, s.l.rx, 4000);
 	leave(&s, false);
 	send_pattern(s.l.peer, s.sent, BEHIND, BEHIND);
@@ -918,11 +915,9 @@ static void mere_target_waits(const struct test *t)
 {
 	struct scene s;
 	struct call c;
-	int flags;
 
 	open_mere_target(&s, t);
-	flags = fcntl(s.l.rx, F_GETFL);
-	expect(!fcntl(s.l.rx, F_SETFL, flags & ~O_NONBLOCK), "F_SETFL: %s", strerror(errno));
+	set_blocking(s.l.rx, true);
 	call_start_asleep(&c, t, s.l.rx, 4000);
 	send_pattern(s.l.tx, 0, WAITING, WAITING);
 	expect_result(call_end(&c, "bytes were redirected"), WAITING, "the blocked call");
@@ -934,7 +929,6 @@ static void ends_within_record(const struct test *t)
 {
 	struct scene s;
 	struct call c;
-	int flags;
 	ssize_t n;
 
 	open_records(&s, t);
@@ -944,8 +938,7 @@ static void ends_within_record(const struct test *t)
 	send_pattern(s.l.peer, RECORD / 2, RECORD / 4, RECORD / 4);
 	sleep_ms(FIN_MS);
 	expect(!shutdown(s.l.peer, SHUT_WR), "shutdown: %s", strerror(errno));
-	flags = fcntl(s.l.rx, F_GETFL);
-	expect(!fcntl(s.l.rx, F_SETFL, flags & ~O_NONBLOCK), "F_SETFL: %s", strerror(errno));
+	set_blocking(s.l.rx, true);
 	do {
 		call_start(&c, t, s.l.rx, 4000);
 		n = call_end(&c, "the stream ended");

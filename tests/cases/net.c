@@ -369,6 +369,14 @@ void set_nonblock(int fd)
 	expect(!ioctl(fd, FIONBIO, &on), "FIONBIO: %s", strerror(errno));
 }
 
+void set_blocking(int fd, bool blocking)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	expect(flags >= 0 && !fcntl(fd, F_SETFL, blocking ? flags & ~O_NONBLOCK :
+				    flags | O_NONBLOCK), "F_SETFL: %s", strerror(errno));
+}
+
 void set_nodelay(int fd)
 {
 	int on = 1;

@@ -69,6 +69,7 @@ int sockmap_insert_patiently(struct sockmap *map, int fd);
 void bare_sockmap_insert(int fd);
 
 void set_nonblock(int fd);
+void set_blocking(int fd, bool blocking);
 void set_nodelay(int fd);	/* unix sockets don't delay */
 void set_rcvtimeo(int fd, int ms);
 void reset(int fd);			/* closes with RST */
