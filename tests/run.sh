@@ -223,10 +223,7 @@ report_guest() {
 	log "$(guest_name "$dir"): $(count pass "$dir/verdicts") passed," \
 		"$(count fail "$dir/verdicts") failed," \
 		"$(count skip "$dir/verdicts") skipped, $(cat "$dir/seconds") s"
-	if [ -z "$(job_status "$dir")" ]; then
-		log "$(guest_name "$dir") died, its last words:"
-		last_words "$dir" >&2
-	fi
+	[ -n "$(job_status "$dir")" ] || log "$(guest_name "$dir") died"
 }
 
 # What isn't a kernel runs beside the guests and takes the place of one.

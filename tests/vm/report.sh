@@ -22,14 +22,19 @@ targets() {
 	find "$RUN" -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort -V
 }
 
+# Every failure, and the last words of a guest that died: the end of a long log may be all that
+# somebody has.
 print_failures() {
-	local verdicts part
-	for verdicts in "$RUN"/*/*/verdicts; do
-		part=${verdicts#"$RUN/"}
-		awk -F'\t' -v part="${part%/verdicts}" '
+	local dir
+	for dir in "$RUN"/*/*; do
+		[ -e "$dir/verdicts" ] || continue
+		awk -F'\t' -v part="${dir#"$RUN/"}" '
 			/^\t/ { if (failed) print "    " $2; next }
 			{ failed = $1 == "fail" }
-			failed { print "FAILED " $2 " (" part ")" ($3 == "" ? "" : ": " $3) }' "$verdicts"
+			failed && $3 == "no result" { missing++; next }
+			failed { print "FAILED " $2 " (" part ")" ($3 == "" ? "" : ": " $3) }
+			END { if (missing) print "FAILED " missing " more (" part "): no result" }' "$dir/verdicts"
+		[ ! -e "$dir/result.log" ] || [ -n "$(job_status "$dir")" ] || last_words "$dir"
 	done
 }
 
