@@ -189,6 +189,27 @@ sk_psock_parser(const struct sk_psock *psock)
 }
 
 /*
+ * Whether the verdict program of @psock may change the length of an skb: known
+ * since 6.13, and stable.
+ */
+static inline bool sk_psock_may_resize(struct sk_psock *psock)
+{
+#ifdef HAVE_CHANGES_PKT_DATA
+	struct bpf_prog *prog;
+	bool may;
+
+	rcu_read_lock();
+	prog = READ_ONCE(psock->progs.stream_verdict) ?:
+	       READ_ONCE(psock->progs.skb_verdict);
+	may = !prog || prog->aux->changes_pkt_data;
+	rcu_read_unlock();
+	return may;
+#else
+	return true;
+#endif
+}
+
+/*
  * Who moves copied_seq for a socket with a verdict program: tcp_eat_skb() came
  * with the change (6.4, and stable before it) that left it to the reader;
  * until then tcp_read_sock() had already done it when the reader came.

@@ -133,10 +133,10 @@ static size_t consume_taken(struct msg_walk *walk, struct sk_psock *psock)
 }
 
 /* Takes off the first message's bytes that a reader has had before. */
-static void skip_repeated(struct sock *sk, struct sk_psock *psock,
-			  struct sk_msg *first)
+static void skip_repeated(struct sock *sk, struct sk_psock *psock)
 {
-	u32 repeated = sms_recvq_repeated(sk, psock, first);
+	struct sk_msg *first = sk_psock_peek_msg(psock);
+	u32 repeated = first ? sms_recvq_repeated(sk, psock, first) : 0;
 
 	if (unlikely(repeated))
 		WARN_ON_ONCE(sms_consume(sk, psock, repeated) != repeated);
@@ -166,11 +166,11 @@ int sms_ingress_splice(struct sock *sk, struct sk_psock *psock,
 		.sk = sk,
 		.left = len,
 	};
-	struct sk_msg *first = sk_psock_peek_msg(psock), *msg = first;
+	struct sk_msg *first, *msg;
 	size_t consumed;
 
-	if (first)
-		skip_repeated(sk, psock, first);
+	skip_repeated(sk, psock);
+	msg = first = sk_psock_peek_msg(psock);
 	while (msg && walk_msg(&walk, msg)) {
 		msg = sk_psock_next_msg(psock, msg);
 		if (msg && sms_recvq_may_repeat(sk, msg, walk.own))

@@ -71,6 +71,10 @@
 
 /* Long enough for a sender to call the program for what it has queued. */
 #define FORGOTTEN_AFTER	(HZ / 10)
+/* Then whatever is underway goes to another socket, which nobody reads. */
+#define GIVEN_UP_AFTER	HZ
+/* Jiffies that a sender needs to get an skb to the program and on. */
+#define SETTLES_WITHIN	DIV_ROUND_UP(HZ, 50)
 
 /* Where in skb->cb af_unix.c counts what a reader has had of an skb. */
 static int unix_consumed_at __ro_after_init = -1;
@@ -281,6 +285,7 @@ static u32 tcp_bytes_repeated(struct sock *sk, struct sk_psock *psock,
 	u32 ahead = tcp_sk(sk)->copied_seq - TCP_SKB_CB(msg->skb)->seq;
 	struct own_run msgs = {}, backlog = {};
 	struct sk_buff *skb;
+	u32 gone;
 
 	/* An skb is in ingress_msg before it leaves ingress_skb. */
 	spin_lock_bh(&psock->ingress_skb.lock);
@@ -298,10 +303,12 @@ static u32 tcp_bytes_repeated(struct sock *sk, struct sk_psock *psock,
 		msgs.gaps += backlog.gaps;
 		msgs.end = backlog.end;
 	}
+	gone = msgs.gaps + max((s32)(seq_taken(sk) - msgs.end), 0);
 	/* Then copied_seq may be ahead for that. */
-	if (msgs.resized || backlog.resized)
+	if (msgs.resized || backlog.resized ||
+	    (gone && sk_psock_may_resize(psock)))
 		return 0;
-	return ahead - msgs.gaps - max((s32)(seq_taken(sk) - msgs.end), 0);
+	return ahead - gone;
 }
 
 /**
@@ -310,7 +317,8 @@ static u32 tcp_bytes_repeated(struct sock *sk, struct sk_psock *psock,
  * @psock: its psock, on which the caller has a reference
  * @msg:   the first message in its ingress_msg
  *
- * Only the first skb that a program gets can have been read in part.
+ * Only the first skb that a program gets can have been read in part, or that of
+ * an out-of-band byte whole.
  */
 u32 sms_recvq_repeated(struct sock *sk, struct sk_psock *psock,
 		       struct sk_msg *msg)
@@ -321,9 +329,8 @@ u32 sms_recvq_repeated(struct sock *sk, struct sk_psock *psock,
 	    state_test(psock, STATE_OWN_READ))
 		return 0;
 	if (sk->sk_family == AF_UNIX)
-		repeated = unix_skb_consumed(msg->skb);
-	else
-		repeated = tcp_bytes_repeated(sk, psock, msg);
+		return min(unix_skb_consumed(msg->skb), msg->sg.size);
+	repeated = tcp_bytes_repeated(sk, psock, msg);
 	return repeated < msg->sg.size ? repeated : 0;
 }
 
@@ -365,9 +372,15 @@ u32 sms_recvq_own_bytes(struct sock *sk, const struct sk_msg *msg, u32 bytes)
  * skb that a reader has had in part by then it gets all bytes again, and a
  * parser loses its place.  So on these kernels, too, the queue is left to a
  * program.
+ *
+ * Not to a verdict program whose psock was stopped, by an error or by a FIN that
+ * was redirected to it: the kernel drops what that one passes.
  */
 static bool is_programs(struct sock *sk, struct sk_psock *psock)
 {
+	if (!sk_psock_test_state(psock, SK_PSOCK_TX_ENABLED) &&
+	    !sk_psock_parser(psock))
+		return false;
 	if (sms_tcp_sk_has_verdict(sk))
 		return true;
 	/* tcp_read_sock() never gets beyond the urgent mark. */
@@ -399,7 +412,7 @@ static void look_at_programs_queue(struct sock *sk, struct sk_psock *psock,
 			   before(seq, TCP_SKB_CB(head)->end_seq);
 
 	q->owner = SMS_RECVQ_PROGRAM;
-	q->bytes = TCP_SKB_CB(head)->end_seq - seq;
+	q->bytes = max_t(s32, TCP_SKB_CB(head)->end_seq - seq, 1);
 	if (!strp && partly_read)
 		q->owner = SMS_RECVQ_FIRST;
 	else if (strp && !sms_tcp_sk_has_verdict(sk) &&
@@ -543,6 +556,21 @@ bool sms_recvq_awaits_program(struct sock *sk, const struct sms_recvq *q)
 }
 
 /**
+ * sms_recvq_stands_still - whether no program will ever take what waits for one
+ * @sk:    a TCP socket, locked by lock_sock()
+ * @psock: its psock, on which the caller has a reference
+ *
+ * A parser that failed reads no more, and none gets beyond the urgent mark.
+ */
+bool sms_recvq_stands_still(struct sock *sk, struct sk_psock *psock)
+{
+	const struct strparser *strp = sk_psock_parser(psock);
+
+	return strp && (strp->stopped || (tcp_sk(sk)->urg_data &&
+		!before(sk_psock_parser_seq(sk, psock), tcp_sk(sk)->urg_seq)));
+}
+
+/**
  * sms_recvq_readable - whether a look would find bytes for the reader
  * @sk: a TCP socket
  *
@@ -627,18 +655,19 @@ void sms_recvq_account_fin(struct sock *sk)
 
 /*
  * Whether unix_stream_read_skb() has taken an skb off sk_receive_queue and no
- * program has it yet, or one isn't queued yet: its memory is the sender's.
+ * program has it yet, or one isn't queued yet: its memory is the sender's.  So
+ * is that of an skb that was redirected to a socket which has no room for it.
  */
 static bool unix_skb_underway(struct sock *sk)
 {
+	/* Stays for as long as @sk is connected. */
+	const struct sock *from = READ_ONCE(unix_sk(sk)->peer);
 	struct sk_buff_head *queue = &sk->sk_receive_queue;
-	const struct sock *from;
 	struct sk_buff *skb;
 	int queued = 0;
 	bool underway;
 
 	spin_lock(&queue->lock);
-	from = skb_peek(queue)->sk;
 	skb_queue_walk(queue, skb)
 		queued += skb->truesize;
 	underway = from && sk_wmem_alloc_get(from) != queued;
@@ -647,21 +676,47 @@ static bool unix_skb_underway(struct sock *sk)
 }
 
 /*
- * The first skb has been there for long and nobody is at it: it came while there
- * was no program, between two of them, and none will be called for it.
+ * Waits, but not for long, until that isn't so any more: nobody might wake a
+ * reader that is told to come back.  Returns whether it isn't.
  */
-static bool unix_skb_forgotten(struct sock *sk, struct sk_psock *psock)
+static bool unix_settles(struct sock *sk)
+{
+	int left = SETTLES_WITHIN;
+
+	while (unix_skb_underway(sk)) {
+		if (!left--)
+			return false;
+		schedule_timeout_uninterruptible(1);
+	}
+	return true;
+}
+
+/* For how many jiffies looks have found the same first skb. */
+static u32 unix_head_age(struct sock *sk, struct sk_psock *psock)
 {
 	unsigned long head = (unsigned long)skb_peek(&sk->sk_receive_queue);
 	u32 now = jiffies;
 
 	head = (head >> L1_CACHE_SHIFT) & FIELD_MAX(STATE_AHEAD);
-	if (state_ahead(psock) != head || !state_mark(psock)) {
-		state_set_order(psock, now | 1, head);
-		return false;
-	}
-	return (s32)(now - state_mark(psock)) > FORGOTTEN_AFTER &&
-	       !unix_skb_underway(sk);
+	if (state_mark(psock) && state_ahead(psock) == head)
+		return now - state_mark(psock);
+	state_set(psock, STATE_AHEAD | STATE_MARK,
+		  FIELD_PREP(STATE_AHEAD, head) |
+		  FIELD_PREP(STATE_MARK, now | 1));
+	return 0;
+}
+
+/* The queue is a program's, which isn't called for what came before it. */
+static void look_at_older_unix(struct sock *sk, struct sk_psock *psock,
+			       struct sms_recvq *q)
+{
+	u32 age = unix_head_age(sk, psock);
+
+	if (age > GIVEN_UP_AFTER)
+		q->owner = SMS_RECVQ_AFTER;
+	else if (!state_test(psock, STATE_LOOKED) ||
+		 (age > FORGOTTEN_AFTER && !unix_skb_underway(sk)))
+		q->owner = SMS_RECVQ_FIRST;
 }
 
 /**
@@ -678,7 +733,9 @@ static bool unix_skb_forgotten(struct sock *sk, struct sk_psock *psock)
  * and for what is left when the stream has ended.
  *
  * What came before the program is FIRST when nothing is on its way to
- * ingress_msg, which is empty: then sms_recvq_adopt_unix() puts it there.
+ * ingress_msg, which is empty: then sms_recvq_adopt_unix() puts it there.  So is
+ * what has been there for long, as it came between two programs.  If it can't be
+ * told for a second whether something is on its way, recvmsg()'s order will do.
  */
 void sms_recvq_look_unix(struct sock *sk, struct sk_psock *psock, bool ended,
 			 struct sms_recvq *q)
@@ -699,10 +756,8 @@ void sms_recvq_look_unix(struct sock *sk, struct sk_psock *psock, bool ended,
 	q->owner = SMS_RECVQ_PROGRAM;
 	if (skb_queue_empty(&sk->sk_receive_queue))
 		state_set(psock, STATE_ORDER, STATE_LOOKED);
-	else if (sk_psock_queue_empty(psock) &&
-		 (!state_test(psock, STATE_LOOKED) ||
-		  unix_skb_forgotten(sk, psock)))
-		q->owner = SMS_RECVQ_FIRST;
+	else if (sk_psock_queue_empty(psock))
+		look_at_older_unix(sk, psock, q);
 }
 
 static int skb_to_msg(struct sk_buff *skb, struct sk_msg *msg, u32 offset)
@@ -724,17 +779,32 @@ static int skb_to_msg(struct sk_buff *skb, struct sk_msg *msg, u32 offset)
 	return 0;
 }
 
+static void unix_unlink_first(struct sock *sk, u32 unread)
+{
+	struct sk_buff_head *queue = &sk->sk_receive_queue;
+
+	spin_lock(&queue->lock);
+	__skb_unlink(skb_peek(queue), queue);
+	unix_inq_sub(unix_sk(sk), unread);
+	spin_unlock(&queue->lock);
+}
+
 /*
  * What unix_stream_read_skb() and sk_psock_skb_ingress_self() do with the first
- * skb, without a program.
+ * skb, without a program.  An out-of-band byte that was read is there still, in
+ * an skb without unread bytes.
  */
 static int unix_adopt_skb(struct sock *sk, struct sk_psock *psock)
 {
-	struct sk_buff_head *queue = &sk->sk_receive_queue;
-	struct sk_buff *skb = skb_peek(queue);
+	struct sk_buff *skb = skb_peek(&sk->sk_receive_queue);
 	struct sk_msg *msg;
 	int ret;
 
+	if (unlikely(unix_skb_consumed(skb) >= skb->len)) {
+		unix_unlink_first(sk, 0);
+		consume_skb(skb);
+		return 0;
+	}
 	msg = kzalloc(sizeof(*msg), GFP_KERNEL);
 	if (!msg)
 		return -ENOMEM;
@@ -745,11 +815,7 @@ static int unix_adopt_skb(struct sock *sk, struct sk_psock *psock)
 		return ret;
 	}
 
-	spin_lock(&queue->lock);
-	__skb_unlink(skb, queue);
-	unix_inq_sub(unix_sk(sk), msg->sg.size);
-	spin_unlock(&queue->lock);
-
+	unix_unlink_first(sk, msg->sg.size);
 	skb_set_owner_r(skb, sk);
 	msg->skb = skb;
 	sk_msg_mark_self(msg, sk);
@@ -770,7 +836,7 @@ static struct sk_buff *unix_last_to_adopt(struct sock *sk,
 	const struct unix_sock *u = unix_sk(sk);
 	struct sk_buff *last = NULL;
 
-	if (unix_skb_underway(sk) || own_skb_underway(sk, psock))
+	if (!unix_settles(sk) || own_skb_underway(sk, psock))
 		return NULL;
 	spin_lock(&queue->lock);
 	*to_kernel = unix_consumed_at < 0 || unix_has_oob(u) ||
@@ -820,7 +886,7 @@ int sms_recvq_adopt_unix(struct sock *sk, struct sk_psock *psock,
 
 	do {
 		skb = skb_peek(&sk->sk_receive_queue);
-		adopted += skb->len;
+		adopted += skb->len - unix_skb_consumed(skb);
 		ret = unix_adopt_skb(sk, psock);
 	} while (!ret && skb != last && adopted < len);
 	/* Some are better than none. */
