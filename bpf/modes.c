@@ -55,6 +55,10 @@ static const struct mode dropping = {
 	"skb-drop", { { "skb_drop", BPF_SK_SKB_STREAM_VERDICT } },
 };
 
+static const struct mode growing = {
+	"skb-grow-drop", { { "skb_grow_drop", BPF_SK_SKB_STREAM_VERDICT } },
+};
+
 /* What the programs are told; 0 is what they do by themselves. */
 struct settings {
 	__u32 apply_bytes, record_bytes, dropped_bytes;
@@ -189,6 +193,11 @@ struct sockmap *sockmap_open_pull(void)
 struct sockmap *sockmap_open_drop(__u32 dropped_bytes)
 {
 	return open_map(&dropping, (struct settings){ .dropped_bytes = dropped_bytes });
+}
+
+struct sockmap *sockmap_open_grow_drop(__u32 dropped_bytes)
+{
+	return open_map(&growing, (struct settings){ .dropped_bytes = dropped_bytes });
 }
 
 struct sockmap *sockmap_open_records(__u32 record_bytes)

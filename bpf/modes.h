@@ -36,7 +36,9 @@ struct sockmap *sockmap_open_apply_within_send(void);
 struct sockmap *sockmap_open_pull(void);
 /* MODE_SKB_PASS, but skbs that are so long are dropped. */
 struct sockmap *sockmap_open_drop(__u32 dropped_bytes);
-/* MODE_SKB_PARSER, with a parser that says that every message is so long. */
+/* The same, and they get twice as long before. */
+struct sockmap *sockmap_open_grow_drop(__u32 dropped_bytes);
+/* MODE_SKB_PARSER, with a parser that says that every message is so long, or -errno. */
 struct sockmap *sockmap_open_records(__u32 record_bytes);
 /*
  * Detaches everything. The kernel keeps the programs of a connection that is still in the map for

@@ -5,7 +5,7 @@
  * it needs (modes.c), so a kernel that lacks one kind can still run the other modes.
  *
  * The redirect helpers set the target aside and return SK_PASS, or return SK_DROP when the target
- * isn't in the map. Every verdict here but skb_drop's is SK_PASS all the same: with a target set
+ * isn't in the map. Every verdict here but skb_*drop's is SK_PASS all the same: with a target set
  * aside that means "redirect", without one "deliver as usual", and a connection with only one end
  * in the map works on.
  */
@@ -129,6 +129,16 @@ SEC("sk_skb/stream_verdict")
 int skb_drop(struct __sk_buff *skb)
 {
 	return skb->len == dropped_bytes ? SK_DROP : SK_PASS;
+}
+
+/* tcp_eat_skb() counts what is dropped as read, with the bytes that were never sent. */
+SEC("sk_skb/stream_verdict")
+int skb_grow_drop(struct __sk_buff *skb)
+{
+	if (skb->len != dropped_bytes)
+		return SK_PASS;
+	bpf_skb_change_tail(skb, 2 * dropped_bytes, 0);
+	return SK_DROP;
 }
 
 SEC("sk_skb/stream_verdict")

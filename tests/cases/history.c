@@ -17,91 +17,12 @@
 
 #include "net.h"
 #include "pattern.h"
+#include "scene.h"
 #include "take.h"
 
 #define WAITING	1000	/* bytes in ingress_msg when the history begins */
 #define BEHIND	500	/* those that come to sk_receive_queue behind them */
-#define MORE	5000	/* to see that the stream goes on */
 #define FREED_MS (200 * slowness)
-
-struct scene {
-	struct link l;
-	struct reader r;
-	uint64_t sent, taken;
-};
-
-static void open_scene(struct scene *s, const struct test *t)
-{
-	memset(s, 0, sizeof(*s));
-	link_connect(&s->l, t);
-	if (t->family == AF_UNIX && t->mode != MODE_PLAIN && !sockmap_takes_unix())
-		skip("this kernel takes no unix stream sockets into a sockmap");
-	set_nonblock(s->l.rx);
-	set_nodelay(s->l.peer);
-	reader_open(&s->r, t);
-}
-
-/* Bytes of rx's own stream, all of which are there when this returns. */
-static void send_own(struct scene *s, size_t size)
-{
-	send_pattern(s->l.peer, s->sent, size, size);
-	s->sent += size;
-	await_readable(s->l.rx);
-}
-
-static void take_some(struct scene *s, size_t size)
-{
-	receive(&s->r, s->l.rx, s->taken, size, size < 4096 ? size : 4096);
-	s->taken += size;
-}
-
-static void take_all(struct scene *s)
-{
-	size_t size = s->sent - s->taken;
-
-	receive_all(&s->r, s->l.rx, s->taken, size, 4096);
-	s->taken += size;
-}
-
-static void expect_goes_on(struct scene *s)
-{
-	send_pattern(s->l.peer, s->sent, MORE, 1000);
-	s->sent += MORE;
-	take_all(s);
-}
-
-static void expect_end(struct scene *s)
-{
-	char byte;
-
-	await_readable(s->l.rx);
-	expect_result(reader_take(&s->r, s->l.rx, &byte, 1), 0, "behind all bytes");
-}
-
-static void expect_fin(struct scene *s)
-{
-	expect(!shutdown(s->l.peer, SHUT_WR), "shutdown: %s", strerror(errno));
-	expect_end(s);
-}
-
-static void expect_nothing_there(struct scene *s)
-{
-	char byte;
-
-	expect_result(reader_take(&s->r, s->l.rx, &byte, 1), -EAGAIN, "nothing there");
-}
-
-static void insert_rx(struct scene *s)
-{
-	if (s->l.map)
-		expect_result(sockmap_insert(s->l.map, s->l.rx), 0, "insert of rx");
-}
-
-static void remove_rx(struct scene *s)
-{
-	if (s->l.map)
-		expect_result(sockmap_remove(s->l.map, s->l.rx), 0, "removal of rx");
-}
 
 /* How a verdict program leaves a socket that another map holds. */
 struct leaving {
@@ -123,13 +44,13 @@ static void insert_in_both(struct scene *s, bool in_msg_map)
 	} else {
 		bare_sockmap_insert(s->l.rx);
 	}
-	insert_rx(s);
+	scene_insert(s);
 }
 
 static void leave(struct scene *s, bool map_is_freed)
 {
 	if (!map_is_freed) {
-		remove_rx(s);
+		scene_remove(s);
 		return;
 	}
 	if (s->l.map)
@@ -142,16 +63,16 @@ static void verdict_leaves(const struct test *t)
 	const struct leaving *how = t->b->arg;
 	struct scene s;
 
-	open_scene(&s, t);
+	scene_open(&s, t);
 	insert_in_both(&s, how->in_msg_map);
-	send_own(&s, WAITING);
+	scene_send(&s, WAITING);
 	if (how->taken_before)
-		take_some(&s, how->taken_before);
+		scene_take(&s, how->taken_before);
 	leave(&s, how->map_is_freed);
-	send_own(&s, BEHIND);
-	take_all(&s);
-	expect_goes_on(&s);
-	expect_fin(&s);
+	scene_send(&s, BEHIND);
+	scene_take_all(&s);
+	scene_goes_on(&s);
+	scene_expect_fin(&s);
 }
 
 /* What has been read counts as that, also if the program has left. */
@@ -166,17 +87,17 @@ static void verdict_leaves_alone(const struct test *t)
 {
 	struct scene s;
 
-	open_scene(&s, t);
+	scene_open(&s, t);
 	insert_in_both(&s, false);
-	send_own(&s, WAITING);
+	scene_send(&s, WAITING);
 	leave(&s, false);
-	take_all(&s);
+	scene_take_all(&s);
 	expect_nothing_unread(&s, t);
-	send_own(&s, BEHIND);
-	take_all(&s);
+	scene_send(&s, BEHIND);
+	scene_take_all(&s);
 	expect_nothing_unread(&s, t);
-	expect_goes_on(&s);
-	expect_fin(&s);
+	scene_goes_on(&s);
+	scene_expect_fin(&s);
 }
 
 static void verdict_leaves_asleep(const struct test *t)
@@ -184,10 +105,10 @@ static void verdict_leaves_asleep(const struct test *t)
 	struct scene s;
 	struct call c;
 
-	open_scene(&s, t);
+	scene_open(&s, t);
 	insert_in_both(&s, false);
-	send_own(&s, WAITING);
-	take_some(&s, WAITING);
+	scene_send(&s, WAITING);
+	scene_take(&s, WAITING);
 	set_blocking(s.l.rx, true);
 	call_start_asleep(&c, t, s.l.rx, 4000);
 	leave(&s, false);
@@ -197,8 +118,8 @@ static void verdict_leaves_asleep(const struct test *t)
 	s.sent += BEHIND;
 	s.taken += BEHIND;
 	set_nonblock(s.l.rx);
-	expect_goes_on(&s);
-	expect_fin(&s);
+	scene_goes_on(&s);
+	scene_expect_fin(&s);
 }
 
 /* How an skb that was read in part gets to the verdict program. */
@@ -225,25 +146,25 @@ static void partly_read(const struct test *t)
 	const struct partly *how = t->b->arg;
 	struct scene s;
 
-	open_scene(&s, t);
+	scene_open(&s, t);
 	if (how->more)
 		need_trace_of_reading(t);
-	send_own(&s, WAITING);
-	take_some(&s, how->read);
-	insert_rx(&s);
+	scene_send(&s, WAITING);
+	scene_take(&s, how->read);
+	scene_insert(&s);
 	if (how->taken_before)
-		take_some(&s, how->taken_before);
+		scene_take(&s, how->taken_before);
 	if (how->more)
-		send_own(&s, BEHIND);
+		scene_send(&s, BEHIND);
 	if (how->fin) {
 		expect(!shutdown(s.l.peer, SHUT_WR), "shutdown: %s", strerror(errno));
-		take_some(&s, s.sent - s.taken);
-		expect_end(&s);
+		scene_take(&s, s.sent - s.taken);
+		scene_expect_end(&s);
 		return;
 	}
-	take_all(&s);
-	expect_goes_on(&s);
-	expect_fin(&s);
+	scene_take_all(&s);
+	scene_goes_on(&s);
+	scene_expect_fin(&s);
 }
 
 #define OVERTAKE_SIZE	100
@@ -266,11 +187,11 @@ static void overtakes_round(const struct test *t, const struct overtaking *o)
 	struct sender tx;
 	struct scene s;
 
-	open_scene(&s, t);
+	scene_open(&s, t);
 	send_pattern(s.l.peer, 0, before, OVERTAKE_SIZE);
-	insert_rx(&s);
+	scene_insert(&s);
 	if (!before)
-		expect_nothing_there(&s);
+		scene_expect_nothing(&s);
 	sender_start(&tx, s.l.peer, before, OVERTAKE_BYTES, OVERTAKE_SIZE);
 	receive_all(&s.r, s.l.rx, 0, before + OVERTAKE_BYTES, o->chunk);
 	sender_join(&tx);
@@ -302,9 +223,9 @@ static void spins(const struct test *t)
 	double stop;
 	char byte;
 
-	open_scene(&s, t);
-	insert_rx(&s);
-	expect_nothing_there(&s);
+	scene_open(&s, t);
+	scene_insert(&s);
+	scene_expect_nothing(&s);
 	sender_start(&tx, s.l.peer, 0, SPIN_BYTES, SPIN_CHUNK);
 	stop = now() + SPIN_S;
 	for (double end = now() + PATIENCE_MS / 1000.0; s.taken < SPIN_BYTES && now() < stop; ) {
@@ -402,9 +323,9 @@ static void mixed_take_until(struct scene *s, size_t chunk, uint64_t own, uint64
 /* What arrives at via is redirected to rx, whose own bytes no program sees. */
 static void open_mere_target(struct scene *s, const struct test *t)
 {
-	open_scene(s, t);
+	scene_open(s, t);
 	expect_result(sockmap_detach_programs(s->l.map), 0, "detach");
-	insert_rx(s);
+	scene_insert(s);
 	expect_result(sockmap_attach_programs(s->l.map), 0, "attach");
 	expect_result(sockmap_route(s->l.map, t->family == AF_UNIX ? s->l.tx : s->l.via, s->l.rx),
 		      0, "route");
@@ -486,15 +407,15 @@ static void behind_stale(const struct test *t)
 	const size_t *taken_before = t->b->arg;
 	struct scene s;
 
-	open_scene(&s, t);
-	insert_rx(&s);
-	expect_nothing_there(&s);
-	send_own(&s, WAITING);
-	take_some(&s, *taken_before);
+	scene_open(&s, t);
+	scene_insert(&s);
+	scene_expect_nothing(&s);
+	scene_send(&s, WAITING);
+	scene_take(&s, *taken_before);
 	if (s.l.map)
 		expect_result(sockmap_insert(s.l.map, s.l.tx), 0, "insert of tx");
-	expect_goes_on(&s);
-	expect_fin(&s);
+	scene_goes_on(&s);
+	scene_expect_fin(&s);
 }
 
 #define FIN_MS (100 * slowness)
@@ -526,6 +447,27 @@ static void behind_redirected_fin(const struct test *t)
 	expect_result(reader_take(&s.r, s.l.rx, &byte, 1), -EAGAIN, "the same, asked again");
 	mixed_send(s.l.peer, OWN, WAITING, WAITING);
 	mixed_take_until(&s, MIXED_CHUNK, 2 * WAITING, WAITING, taken);
+}
+
+/*
+ * The same, and then rx gets a program. The kernel drops what that one is offered now; what was
+ * there before it isn't offered.
+ */
+static void redirected_fin_then_program(const struct test *t)
+{
+	uint64_t taken[NR_STREAMS] = { 0, 0 };
+	struct sockmap *other;
+	struct scene s;
+
+	open_mere_target(&s, t);
+	expect(!shutdown(s.l.tx, SHUT_WR), "shutdown: %s", strerror(errno));
+	sleep_ms(FIN_MS);
+	mixed_send(s.l.peer, OWN, 0, WAITING);
+	await_readable(s.l.rx);
+	other = sockmap_open(MODE_SKB_PASS);
+	expect(other, "sockmap_open: %s", strerror(errno));
+	expect_result(sockmap_insert(other, s.l.rx), 0, "insert of rx, other map");
+	mixed_take_until(&s, MIXED_CHUNK, WAITING, 0, taken);
 }
 
 /* A partly read skb comes to ingress_msg behind another stream's bytes: one call finds both. */
@@ -561,21 +503,21 @@ static void verdict_returns(const struct test *t)
 	const struct returning *how = t->b->arg;
 	struct scene s;
 
-	open_scene(&s, t);
+	scene_open(&s, t);
 	if (s.l.map && !sockmap_gives_second_verdict())
 		skip("this kernel gives a socket no second verdict program");
 	insert_in_both(&s, false);
 	if (how->looked)
-		expect_nothing_there(&s);
-	send_own(&s, WAITING);
-	remove_rx(&s);
-	send_own(&s, BEHIND);
-	insert_rx(&s);
+		scene_expect_nothing(&s);
+	scene_send(&s, WAITING);
+	scene_remove(&s);
+	scene_send(&s, BEHIND);
+	scene_insert(&s);
 	if (how->more)
-		send_own(&s, how->more);
-	take_all(&s);
-	expect_goes_on(&s);
-	expect_fin(&s);
+		scene_send(&s, how->more);
+	scene_take_all(&s);
+	scene_goes_on(&s);
+	scene_expect_fin(&s);
 }
 
 #define RECORD		200
@@ -585,7 +527,7 @@ static void verdict_returns(const struct test *t)
 
 static void open_records(struct scene *s, const struct test *t)
 {
-	open_scene(s, t);
+	scene_open(s, t);
 	if (s->l.map)
 		link_use_records(&s->l, RECORD);
 }
@@ -635,7 +577,7 @@ static void parser_place(const struct test *t)
 	open_records(&s, t);
 	expect(!setsockopt(s.l.rx, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof(rcvbuf)),
 	       "SO_RCVBUF: %s", strerror(errno));
-	insert_rx(&s);
+	scene_insert(&s);
 	sender_start(&tx, s.l.peer, 0, PLACE_BYTES, p->tx_chunk);
 	s.sent = PLACE_BYTES;
 	sleep_ms(p->pile_up_ms);
@@ -647,11 +589,11 @@ static void parser_place(const struct test *t)
 	sender_join(&tx);
 	expect(tcp_unread(s.l.rx) == 0, "%zu bytes unread behind all of them",
 	       tcp_unread(s.l.rx));
-	remove_rx(&s);
-	expect_goes_on(&s);
+	scene_remove(&s);
+	scene_goes_on(&s);
 	expect(tcp_unread(s.l.rx) == 0, "%zu bytes unread behind those of plain TCP",
 	       tcp_unread(s.l.rx));
-	expect_fin(&s);
+	scene_expect_fin(&s);
 	expect(tcp_unread(s.l.rx) <= 1, "%zu bytes unread behind FIN", tcp_unread(s.l.rx));
 }
 
@@ -665,17 +607,17 @@ static void parser_short_record(const struct test *t)
 	struct scene s;
 
 	open_records(&s, t);
-	insert_rx(&s);
+	scene_insert(&s);
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-		send_own(&s, parts[i]);
-	take_some(&s, 2 * RECORD);
+		scene_send(&s, parts[i]);
+	scene_take(&s, 2 * RECORD);
 	send_pattern(s.l.peer, s.sent, RECORD / 4, RECORD / 4);
 	s.sent += RECORD / 4;
-	take_all(&s);
-	expect_goes_on(&s);
-	remove_rx(&s);
-	expect_goes_on(&s);
-	expect_fin(&s);
+	scene_take_all(&s);
+	scene_goes_on(&s);
+	scene_remove(&s);
+	scene_goes_on(&s);
+	scene_expect_fin(&s);
 }
 
 /* What is queued may not count as read because some of it has been. */
@@ -685,18 +627,18 @@ static void parser_unread(const struct test *t)
 	size_t unread;
 
 	open_records(&s, t);
-	insert_rx(&s);
-	send_own(&s, 2 * RECORD);
+	scene_insert(&s);
+	scene_send(&s, 2 * RECORD);
 	if (!tcp_unread(s.l.rx))
 		skip("on this kernel bytes count as read when the program gets them");
-	take_some(&s, PLACE_CHUNK);
+	scene_take(&s, PLACE_CHUNK);
 	unread = tcp_unread(s.l.rx);
 	expect(unread && unread <= 2 * RECORD, "%zu bytes unread, %d are queued", unread,
 	       2 * RECORD - PLACE_CHUNK);
-	take_all(&s);
+	scene_take_all(&s);
 	expect(tcp_unread(s.l.rx) == 0, "%zu bytes unread behind all of them",
 	       tcp_unread(s.l.rx));
-	expect_fin(&s);
+	scene_expect_fin(&s);
 	expect(tcp_unread(s.l.rx) <= 1, "%zu bytes unread behind FIN", tcp_unread(s.l.rx));
 }
 
@@ -730,7 +672,7 @@ static void redirected_count(const struct test *t)
 	uint64_t taken[NR_STREAMS] = { 0, 0 };
 	struct scene s;
 
-	open_scene(&s, t);
+	scene_open(&s, t);
 	link_insert(&s.l);
 	mixed_send(s.l.tx, REDIRECTED, 0, WAITING);
 	await_readable(s.l.rx);
@@ -753,7 +695,7 @@ static void redirected_count_mixed(const struct test *t)
 	double end = now() + PATIENCE_MS / 1000.0;
 	struct scene s;
 
-	open_scene(&s, t);
+	scene_open(&s, t);
 	link_insert(&s.l);
 	set_nodelay(s.l.tx);
 	for (int i = 0; i < PARTS; i++) {
@@ -788,26 +730,26 @@ static void both_kinds(const struct test *t)
 	struct sockmap *verdict;
 	struct scene s;
 
-	open_scene(&s, t);
+	scene_open(&s, t);
 	verdict = sockmap_open(MODE_SKB_PASS);
 	expect(verdict, "sockmap_open: %s", strerror(errno));
-	insert_rx(&s);
+	scene_insert(&s);
 	expect_result(sockmap_insert(verdict, s.l.rx), 0, "insert of rx, second map");
 	for (int i = 0; i < PARTS; i++) {
 		expect_result(sockmap_insert(s.l.map, s.l.peer), 0, "insert of peer");
-		send_own(&s, PART);
+		scene_send(&s, PART);
 		expect_result(sockmap_remove(s.l.map, s.l.peer), 0, "removal of peer");
-		send_own(&s, PART);
+		scene_send(&s, PART);
 		await_unread(&s, (i + 1) * PART);
 	}
-		for (size_t i = 0; s.taken < s.sent; i++) {
+	for (size_t i = 0; s.taken < s.sent; i++) {
 		size_t want = 31 + i % 3 * 57;
 
-		take_some(&s, want < s.sent - s.taken ? want : s.sent - s.taken);
+		scene_take(&s, want < s.sent - s.taken ? want : s.sent - s.taken);
 		expect_unread(&s, own - own_before(s.taken));
 	}
-	expect_goes_on(&s);
-	expect_fin(&s);
+	scene_goes_on(&s);
+	scene_expect_fin(&s);
 }
 
 #define DROPPED		333
@@ -822,19 +764,37 @@ static void dropped_behind(const struct test *t)
 	static const char junk[DROPPED];
 	struct scene s;
 
-	open_scene(&s, t);
+	scene_open(&s, t);
 	need_trace_of_reading(t);
 	sockmap_close(s.l.map);
 	s.l.map = sockmap_open_drop(DROPPED);
 	expect(s.l.map, "sockmap_open_drop: %s", strerror(errno));
-	send_own(&s, WAITING);
-	take_some(&s, 400);
-	insert_rx(&s);
-	send_own(&s, BEHIND);
+	scene_send(&s, WAITING);
+	scene_take(&s, 400);
+	scene_insert(&s);
+	scene_send(&s, BEHIND);
 	expect(send(s.l.peer, junk, DROPPED, 0) == DROPPED, "send: %s", strerror(errno));
-	take_all(&s);
-	expect_goes_on(&s);
-	expect_fin(&s);
+	scene_take_all(&s);
+	scene_goes_on(&s);
+	scene_expect_fin(&s);
+}
+
+/* Bytes that a program added to what it drops count as read, and were never anywhere. */
+static void dropped_longer(const struct test *t)
+{
+	static const char junk[DROPPED];
+	struct scene s;
+
+	scene_open(&s, t);
+	sockmap_close(s.l.map);
+	s.l.map = sockmap_open_grow_drop(DROPPED);
+	expect(s.l.map, "sockmap_open_grow_drop: %s", strerror(errno));
+	scene_insert(&s);
+	scene_send(&s, WAITING);
+	expect(send(s.l.peer, junk, DROPPED, 0) == DROPPED, "send: %s", strerror(errno));
+	sleep_ms(ARRIVES_MS);
+	scene_take_all(&s);
+	scene_goes_on(&s);
 }
 
 /* Sender of an sk_msg mode; its bytes go to ingress_msg while it is in the map. */
@@ -857,20 +817,20 @@ static void three_in_a_row(const struct test *t)
 	struct scene s;
 	size_t left;
 
-	open_scene(&s, t);
-	insert_rx(&s);
-	send_own(&s, WAITING);
-	take_some(&s, 10);
+	scene_open(&s, t);
+	scene_insert(&s);
+	scene_send(&s, WAITING);
+	scene_take(&s, 10);
 	insert_tx(&s);
-	send_own(&s, WAITING);
+	scene_send(&s, WAITING);
 	remove_tx(&s);
-	send_own(&s, WAITING);
+	scene_send(&s, WAITING);
 	left = s.sent - s.taken;
 	expect_result(reader_take(&s.r, s.l.rx, buf, sizeof(buf)), left, "one call for all");
 	pattern_check(buf, s.taken, left, "one call for all");
 	s.taken += left;
-	expect_goes_on(&s);
-	expect_fin(&s);
+	scene_goes_on(&s);
+	scene_expect_fin(&s);
 }
 
 /* Bytes that were in sk_receive_queue when a reader saw ingress_msg empty, not only at first. */
@@ -878,19 +838,19 @@ static void looked_twice(const struct test *t)
 {
 	struct scene s;
 
-	open_scene(&s, t);
-	insert_rx(&s);
-	send_own(&s, WAITING);
-	take_some(&s, 10);
-	send_own(&s, BEHIND);
+	scene_open(&s, t);
+	scene_insert(&s);
+	scene_send(&s, WAITING);
+	scene_take(&s, 10);
+	scene_send(&s, BEHIND);
 	while (tcp_unread(s.l.rx) < s.sent - s.taken)
 		sleep_ms(1);
-	take_some(&s, 10);
+	scene_take(&s, 10);
 	insert_tx(&s);
-	send_own(&s, WAITING);
-	take_all(&s);
-	expect_goes_on(&s);
-	expect_fin(&s);
+	scene_send(&s, WAITING);
+	scene_take_all(&s);
+	scene_goes_on(&s);
+	scene_expect_fin(&s);
 }
 
 /* A reader found nothing; the program passed bytes on and left; and then more came. */
@@ -898,16 +858,16 @@ static void looked_at_nothing(const struct test *t)
 {
 	struct scene s;
 
-	open_scene(&s, t);
-	insert_rx(&s);
-	expect_nothing_there(&s);
+	scene_open(&s, t);
+	scene_insert(&s);
+	scene_expect_nothing(&s);
 	insert_tx(&s);
-	send_own(&s, WAITING);
+	scene_send(&s, WAITING);
 	remove_tx(&s);
-	send_own(&s, BEHIND);
-	take_all(&s);
-	expect_goes_on(&s);
-	expect_fin(&s);
+	scene_send(&s, BEHIND);
+	scene_take_all(&s);
+	scene_goes_on(&s);
+	scene_expect_fin(&s);
 }
 
 /* A reader that sleeps is woken by what is redirected to its socket, which has no program. */
@@ -932,7 +892,7 @@ static void ends_within_record(const struct test *t)
 	ssize_t n;
 
 	open_records(&s, t);
-	insert_rx(&s);
+	scene_insert(&s);
 	send_pattern(s.l.peer, 0, RECORD / 2, RECORD / 2);
 	sleep_ms(FIN_MS);
 	send_pattern(s.l.peer, RECORD / 2, RECORD / 4, RECORD / 4);
@@ -949,40 +909,24 @@ static void ends_within_record(const struct test *t)
 	expect(n == 0 || n == -EAGAIN, "at the end: %s", result_name(n));
 }
 
-/* A unix socket leaves its map: what wasn't asked for is where it was. */
-static void leaves_with_older(const struct test *t)
+/* A parser that fails reads no more: a reader that blocks doesn't wait for it. */
+static void parser_fails(const struct test *t)
 {
 	struct scene s;
+	struct call c;
+	ssize_t n;
 
-	open_scene(&s, t);
-	for (int i = 0; i < 10; i++)
-		send_own(&s, WAITING);
-	insert_rx(&s);
-	take_some(&s, WAITING);
-	remove_rx(&s);
-	take_all(&s);
-	expect_goes_on(&s);
-	expect_fin(&s);
-}
-
-/* An out-of-band byte came before the program: it is in no stream, and stops a reader in front. */
-static void out_of_band(const struct test *t)
-{
-	char buf[4096];
-	struct scene s;
-
-	open_scene(&s, t);
-	send_own(&s, WAITING);
-	if (send(s.l.peer, "!", 1, MSG_OOB) != 1)
-		skip("this kernel has no out-of-band bytes for unix sockets");
-	send_own(&s, WAITING);
-	insert_rx(&s);
-	expect_result(reader_take(&s.r, s.l.rx, buf, sizeof(buf)), WAITING, "in front of it");
-	pattern_check(buf, 0, WAITING, "in front of it");
-	s.taken = WAITING;
-	take_all(&s);
-	expect_goes_on(&s);
-	expect_fin(&s);
+	scene_open(&s, t);
+	link_use_records(&s.l, -EINVAL);
+	scene_insert(&s);
+	send_pattern(s.l.peer, 0, WAITING, WAITING);
+	sleep_ms(ARRIVES_MS);
+	set_blocking(s.l.rx, true);
+	for (int i = 0; i < 3; i++) {
+		call_start(&c, t, s.l.rx, 4000);
+		n = call_end(&c, "the parser failed");
+		expect(n == -EINVAL || n == -EAGAIN, "call %d: %s", i, result_name(n));
+	}
 }
 
 #define HISTORY(fn, text, ...) { .group = "history", .name = text, .run = fn, __VA_ARGS__ }
@@ -1050,6 +994,11 @@ static const struct behaviour behaviours[] = {
 	HISTORY(behind_redirected_fin, "behind-redirected-fin", .modes = BIT(MODE_SKB_REDIRECT)),
 	HISTORY(dropped_behind, "dropped-behind", .modes = BIT(MODE_SKB_PASS),
 		.flags = ASK_SPLATS | TCP_ONLY),
+	HISTORY(redirected_fin_then_program, "redirected-fin-then-program",
+		.modes = BIT(MODE_SKB_REDIRECT)),
+	HISTORY(dropped_longer, "dropped-longer", .modes = BIT(MODE_SKB_PASS),
+		.flags = ASK_READ | TCP_ONLY),
+	HISTORY(parser_fails, "parser-fails", .modes = BIT(MODE_SKB_PARSER), .flags = ASK_READ),
 	HISTORY(partly_read_behind, "partly-read-behind", .modes = BIT(MODE_SKB_REDIRECT)),
 	HISTORY(three_in_a_row, "three-in-a-row", .modes = MSG_MODES | BIT(MODE_PLAIN)),
 	HISTORY(looked_twice, "looked-twice", .modes = MSG_MODES | BIT(MODE_PLAIN)),
@@ -1058,10 +1007,6 @@ static const struct behaviour behaviours[] = {
 		.flags = ASK_READ),
 	HISTORY(ends_within_record, "ends-within-record",
 		.modes = BIT(MODE_SKB_PARSER) | BIT(MODE_PLAIN), .flags = ASK_READ),
-	HISTORY(leaves_with_older, "leaves-with-older", .flags = UNIX_ONLY,
-		.modes = BIT(MODE_SKB_PASS) | BIT(MODE_PLAIN) | AND_UNIX),
-	HISTORY(out_of_band, "out-of-band", .flags = UNIX_ONLY,
-		.modes = BIT(MODE_SKB_PASS) | BIT(MODE_PLAIN) | AND_UNIX),
 	PLACE("", 0, 10000, false),
 	PLACE("-piled-up", 50, 10000, false),
 	PLACE("-small", 0, RECORD, false),

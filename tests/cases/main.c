@@ -42,7 +42,8 @@ static const struct suite *const suites[] = {
 	&fault_suite, &stream_suite, &block_suite, &eof_suite, &pipe_suite, &data_suite,
 	&poll_suite, &share_suite, &map_suite, &other_suite, &uring_suite, &module_suite,
 	&unload_suite, &leak_suite, &fuzz_suite, &fire_suite, &load_suite, &security_suite,
-	&alloc_suite, &neighbour_suite, &history_suite, &unreadable_suite, &window_suite,
+	&alloc_suite, &neighbour_suite, &history_suite, &history_unix_suite, &unreadable_suite,
+	&window_suite,
 };
 
 static const struct {

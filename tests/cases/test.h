@@ -34,7 +34,7 @@
 #define EXIT_SKIPPED	4
 
 enum {
-	ASK_READ	= BIT(0),	/* read(2) can do it too: it runs first, as the control */
+	ASK_READ	= BIT(0),	/* read(2) can do it too: it is the control */
 	V4_ONLY		= BIT(1),	/* the address family plays no part */
 	ASK_SPLATS	= BIT(2),	/* read(2) is no measure of the result, but of the splats */
 	SOAK		= BIT(3),	/* takes long: runs only when it is asked for */
@@ -74,7 +74,7 @@ struct suite {
 extern const struct suite fault_suite, stream_suite, block_suite, eof_suite, pipe_suite, data_suite,
 	poll_suite, share_suite, map_suite, other_suite, uring_suite, module_suite, unload_suite,
 	leak_suite, fuzz_suite, fire_suite, load_suite, security_suite, alloc_suite,
-	neighbour_suite, history_suite, unreadable_suite, window_suite;
+	neighbour_suite, history_suite, history_unix_suite, unreadable_suite, window_suite;
 
 __attribute__((noreturn, format(printf, 3, 4)))
 void fail_at(const char *file, int line, const char *fmt, ...);

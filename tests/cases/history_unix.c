@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The same as history.c for what only unix sockets have: out-of-band bytes within the queue, and a
+ * program that is called for one skb each time that one is sent.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net.h"
+#include "pattern.h"
+#include "scene.h"
+#include "take.h"
+
+#define WAITING	1000
+
+/* A unix socket leaves its map: what wasn't asked for is where it was. */
+static void leaves_with_older(const struct test *t)
+{
+	struct scene s;
+
+	scene_open(&s, t);
+	for (int i = 0; i < 10; i++)
+		scene_send(&s, WAITING);
+	scene_insert(&s);
+	scene_take(&s, WAITING);
+	scene_remove(&s);
+	scene_take_all(&s);
+	scene_goes_on(&s);
+	scene_expect_fin(&s);
+}
+
+static void send_out_of_band(struct scene *s)
+{
+	if (send(s->l.peer, "!", 1, MSG_OOB) != 1)
+		skip("this kernel has no out-of-band bytes for unix sockets");
+}
+
+/* An out-of-band byte came before the program: it is in no stream, and stops a reader in front. */
+static void out_of_band(const struct test *t)
+{
+	char buf[4096];
+	struct scene s;
+
+	scene_open(&s, t);
+	scene_send(&s, WAITING);
+	send_out_of_band(&s);
+	scene_send(&s, WAITING);
+	scene_insert(&s);
+	expect_result(reader_take(&s.r, s.l.rx, buf, sizeof(buf)), WAITING, "in front of it");
+	pattern_check(buf, 0, WAITING, "in front of it");
+	s.taken = WAITING;
+	scene_take_all(&s);
+	scene_goes_on(&s);
+	scene_expect_fin(&s);
+}
+
+/* What is left of an out-of-band byte that was read. */
+static void leave_tombstone(struct scene *s)
+{
+	char byte;
+
+	send_out_of_band(s);
+	expect(recv(s->l.rx, &byte, 1, MSG_OOB) == 1 && byte == '!', "MSG_OOB: %s",
+	       strerror(errno));
+}
+
+/* It isn't a message without bytes: the first call finds those behind it. */
+static void behind_tombstone(const struct test *t)
+{
+	char buf[4096];
+	struct scene s;
+
+	scene_open(&s, t);
+	leave_tombstone(&s);
+	scene_send(&s, WAITING);
+	scene_insert(&s);
+	expect_result(reader_take(&s.r, s.l.rx, buf, sizeof(buf)), WAITING, "behind it");
+	pattern_check(buf, 0, WAITING, "behind it");
+	s.taken = WAITING;
+	scene_goes_on(&s);
+	scene_expect_fin(&s);
+}
+
+/* The program gets it as any other skb, with a byte that was read. */
+static void tombstone_passed(const struct test *t)
+{
+	struct scene s;
+
+	scene_open(&s, t);
+	leave_tombstone(&s);
+	scene_insert(&s);
+	scene_send(&s, WAITING);
+	scene_take_all(&s);
+	scene_goes_on(&s);
+	scene_expect_fin(&s);
+}
+
+#define SMALL_RCVBUF	4096
+#define REDIRECTED	8000
+
+/*
+ * Of three skbs that came before the program the first two are redirected, to a socket that has room
+ * for one and that nobody reads. The third doesn't wait for that, but for a while, in which it can't
+ * be told from one that is on its way to ingress_msg.
+ */
+static void others_unread(const struct test *t)
+{
+	const int rcvbuf = SMALL_RCVBUF;
+	struct scene s;
+
+	scene_open(&s, t);
+	expect(!setsockopt(s.l.via, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof(rcvbuf)),
+	       "SO_RCVBUF: %s", strerror(errno));
+	send_pattern(s.l.peer, 0, 2 * REDIRECTED, REDIRECTED);
+	s.taken = s.sent = 2 * REDIRECTED;
+	expect_result(sockmap_route(s.l.map, s.l.peer, s.l.via), 0, "route");
+	expect_result(sockmap_insert(s.l.map, s.l.via), 0, "insert of via");
+	scene_send(&s, WAITING);
+	scene_insert(&s);
+	scene_send(&s, WAITING);
+	scene_send(&s, WAITING);
+	set_blocking(s.l.rx, true);
+	scene_take(&s, s.sent - s.taken);
+}
+
+#define HISTORY(fn, text, ...) { .group = "history", .name = text, .run = fn, \
+	.modes = BIT(MODE_SKB_PASS) | BIT(MODE_PLAIN) | AND_UNIX, .flags = UNIX_ONLY, __VA_ARGS__ }
+
+static const struct behaviour behaviours[] = {
+	HISTORY(leaves_with_older, "leaves-with-older"),
+	HISTORY(out_of_band, "out-of-band"),
+	HISTORY(tombstone_passed, "tombstone-passed"),
+	/* 6.1 stops there by itself, outside of a sockmap. */
+	{ .group = "history", .name = "behind-tombstone", .run = behind_tombstone,
+	  .flags = UNIX_ONLY, .modes = BIT(MODE_SKB_PASS) | AND_UNIX },
+	{ .group = "history", .name = "others-unread", .run = others_unread, .flags = UNIX_ONLY,
+	  .modes = BIT(MODE_SKB_REDIRECT) | AND_UNIX },
+};
+
+const struct suite history_unix_suite = SUITE(behaviours);
