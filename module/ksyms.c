@@ -109,20 +109,23 @@ int __init sms_want_symbol(const char *name, unsigned long *addr)
  */
 int __init sms_ksyms_init(void)
 {
-	unsigned long adjust, cleanup;
+	unsigned long adjust = 0, cleanup;
 	int ret;
 
-	if (!READER_MOVES_COPIED_SEQ)
-		return 0;
-
-	ret = sms_need_symbol("tcp_rcv_space_adjust", &adjust);
-	if (!ret)
-		ret = sms_need_symbol("__tcp_cleanup_rbuf", &cleanup);
+	ret = sms_want_symbol("__tcp_cleanup_rbuf", &cleanup);
+	/* Before 6.0 the two were one. */
+	if (!ret && !cleanup)
+		ret = sms_need_symbol("tcp_cleanup_rbuf", &cleanup);
+	if (!ret && READER_MOVES_COPIED_SEQ)
+		ret = sms_need_symbol("tcp_rcv_space_adjust", &adjust);
 	if (ret)
 		return ret;
 
-	static_call_update(sms_rcv_space_adjust, (void *)adjust);
-	static_call_update(sms_cleanup_rbuf, (void *)cleanup);
+	static_call_update(sms_cleanup_rbuf,
+			   (typeof(&sms_tcp_cleanup_rbuf))cleanup);
+	if (adjust)
+		static_call_update(sms_rcv_space_adjust,
+				   (typeof(&sms_tcp_rcv_space_adjust))adjust);
 	return 0;
 }
 
@@ -142,8 +145,7 @@ void sms_tcp_rcv_space_adjust(struct sock *sk)
  * @sk:     a TCP socket, locked
  * @copied: bytes that the reader took
  *
- * Sends the window update that the taken bytes call for.  Only where
- * READER_MOVES_COPIED_SEQ.
+ * Sends the window update that the taken bytes call for.
  */
 void sms_tcp_cleanup_rbuf(struct sock *sk, int copied)
 {
