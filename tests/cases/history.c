@@ -421,6 +421,31 @@ static void behind_stale(const struct test *t)
 #define FIN_MS (100 * slowness)
 #define ARRIVES_MS (50 * slowness)
 
+/* Bytes that came when those of the other queue were there wait for these, and for no later ones. */
+static void in_turn(const struct test *t)
+{
+	uint64_t taken[NR_STREAMS] = { 0, 0 };
+	struct scene s;
+
+	open_mere_target(&s, t);
+	expect_result(mixed_take(&s, 1, taken), 0, "nothing there");
+	mixed_send(s.l.tx, REDIRECTED, 0, WAITING);
+	sleep_ms(ARRIVES_MS);
+	mixed_send(s.l.peer, OWN, 0, WAITING);
+	sleep_ms(ARRIVES_MS);
+	expect_result(mixed_take(&s, WAITING / 2, taken), WAITING / 2, "both are there");
+	mixed_send(s.l.tx, REDIRECTED, WAITING, WAITING);
+	sleep_ms(ARRIVES_MS);
+	expect_result(mixed_take(&s, WAITING / 2, taken), WAITING / 2, "the rest");
+	expect(taken[REDIRECTED] == WAITING, "%llu own bytes came first",
+	       (unsigned long long)taken[OWN]);
+	expect_result(mixed_take(&s, WAITING, taken), WAITING, "then");
+	expect(taken[OWN] == WAITING, "of %llu bytes then, %llu are own ones",
+	       (unsigned long long)(taken[OWN] + taken[REDIRECTED] - WAITING),
+	       (unsigned long long)taken[OWN]);
+	mixed_take_until(&s, MIXED_CHUNK, WAITING, 2 * WAITING, taken);
+}
+
 /*
  * The FIN of another connection isn't the end of this one. Of a FIN alone sk_psock_backlog() makes
  * an error of the target's, once, and stops its psock: no more is redirected to it, but its own
@@ -989,6 +1014,7 @@ static const struct behaviour behaviours[] = {
 	HISTORY(starves_wherever, "own-starves-wherever",
 		.modes = BIT(MODE_SKB_REDIRECT),
 		.arg = &(const struct flood){ .which = REDIRECTED, .wherever = 8 }),
+	HISTORY(in_turn, "in-turn", .modes = BIT(MODE_SKB_REDIRECT)),
 	BEHIND_STALE("", 10),
 	BEHIND_STALE("-all-but-one", WAITING - 1),
 	HISTORY(behind_redirected_fin, "behind-redirected-fin", .modes = BIT(MODE_SKB_REDIRECT)),
