@@ -22,6 +22,9 @@
 #define OPENS_MS	(150 * slowness)	/* a window probe comes later */
 #define ROUNDS		8
 #define MAY_BE_LATE	1
+#define FLOWS_BYTES	(4 << 20)
+#define FLOWS_CHUNK	(64 << 10)
+#define FLOWS_MS	(3000 * slowness)	/* without any window update it is 12 s */
 #define DRAIN_CHUNK	(256 << 10)
 
 struct scene {
@@ -120,15 +123,38 @@ static void window_opens(const struct test *t)
 	       ROUNDS);
 }
 
-/* What the kernel has measured that a reader takes in a round trip: what it grows the buffer by. */
-static unsigned int receive_space(int fd)
+static struct tcp_info tcp_info(int fd)
 {
-	struct tcp_info info;
+	struct tcp_info info = {};
 	socklen_t len = sizeof(info);
 
 	expect(!getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len), "TCP_INFO: %s",
 	       strerror(errno));
-	return info.tcpi_rcv_space;
+	return info;
+}
+
+/* A long stream: the sender doesn't have to ask for room again and again. */
+static void stream_flows(const struct test *t)
+{
+	uint64_t limited_us;
+	struct sender tx;
+	struct scene s;
+
+	open_scene(&s, t);
+	reader_set_pipe_size(&s.r, FLOWS_CHUNK);
+	sender_start(&tx, s.l.tx, 0, FLOWS_BYTES, FLOWS_CHUNK);
+	receive_all(&s.r, s.l.rx, 0, FLOWS_BYTES, FLOWS_CHUNK);
+	sender_join(&tx);
+	limited_us = tcp_info(s.l.tx).tcpi_rwnd_limited;
+	note("no room for %llu ms", (unsigned long long)limited_us / 1000);
+	expect(limited_us < FLOWS_MS * 1000ull, "the sender had no room for %llu ms",
+	       (unsigned long long)limited_us / 1000);
+}
+
+/* What the kernel has measured that a reader takes in a round trip: what it grows the buffer by. */
+static unsigned int receive_space(int fd)
+{
+	return tcp_info(fd).tcpi_rcv_space;
 }
 
 static void receive_space_grows(const struct test *t)
@@ -157,6 +183,7 @@ static void receive_space_grows(const struct test *t)
 
 static const struct behaviour behaviours[] = {
 	WINDOW(window_opens, "opens"),
+	WINDOW(stream_flows, "flows", .limit = 40),
 	WINDOW(receive_space_grows, "receive-space-grows", .limit = 40),
 };
 
