@@ -698,8 +698,9 @@ static u32 unix_head_age(struct sock *sk, struct sk_psock *psock)
 	u32 now = jiffies;
 
 	head = (head >> L1_CACHE_SHIFT) & FIELD_MAX(STATE_AHEAD);
+	/* The mark is never 0, so it may be a jiffy ahead. */
 	if (state_mark(psock) && state_ahead(psock) == head)
-		return now - state_mark(psock);
+		return max((s32)(now - state_mark(psock)), 0);
 	state_set(psock, STATE_AHEAD | STATE_MARK,
 		  FIELD_PREP(STATE_AHEAD, head) |
 		  FIELD_PREP(STATE_MARK, now | 1));

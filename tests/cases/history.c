@@ -169,9 +169,9 @@ static void partly_read(const struct test *t)
 }
 
 #define OVERTAKE_SIZE	100
-#define OVERTAKE_BYTES	20000
-#define OVERTAKE_S	3
-#define OVERTAKE_ROUNDS	24
+#define OVERTAKE_BYTES	4000
+#define OVERTAKE_S	2
+#define OVERTAKE_ROUNDS	100
 
 struct overtaking {
 	size_t skbs_before;	/* the socket is inserted */

@@ -126,6 +126,40 @@ static void others_unread(const struct test *t)
 	scene_take(&s, s.sent - s.taken);
 }
 
+#define SPIN_S		2	/* as many of the bytes as come in that time */
+#define SPIN_BYTES	40000
+#define SPIN_CHUNK	2
+
+/* What a program redirects is in the queue of its socket for a moment, and not for who reads that. */
+static void source_spins(const struct test *t)
+{
+	static struct sender tx;
+	double stop = now() + SPIN_S;
+	struct scene s;
+	char buf[4096];
+
+	scene_open(&s, t);
+	set_nonblock(s.l.via);
+	link_insert(&s.l);
+	expect_result(reader_take(&s.r, s.l.via, buf, 1), -EAGAIN, "nothing there");
+	sender_start(&tx, s.l.tx, 0, SPIN_BYTES, SPIN_CHUNK);
+	while (s.taken < SPIN_BYTES && now() < stop) {
+		ssize_t n;
+
+		for (int i = 0; i < 20; i++)
+			expect_result(reader_take(&s.r, s.l.via, buf, 1), -EAGAIN,
+				      "what is redirected");
+		n = reader_take(&s.r, s.l.rx, buf, sizeof(buf));
+		expect(n > 0 || n == -EAGAIN, "the target: %s", result_name(n));
+		if (n > 0) {
+			pattern_check(buf, s.taken, n, "the target");
+			s.taken += n;
+		}
+	}
+	note("%llu bytes", (unsigned long long)s.taken);
+	expect(s.taken, "no byte in %d s", SPIN_S);
+}
+
 #define HISTORY(fn, text, ...) { .group = "history", .name = text, .run = fn, \
 	.modes = BIT(MODE_SKB_PASS) | BIT(MODE_PLAIN) | AND_UNIX, .flags = UNIX_ONLY, __VA_ARGS__ }
 
@@ -136,6 +170,8 @@ static const struct behaviour behaviours[] = {
 	/* 6.1 stops there by itself, outside of a sockmap. */
 	{ .group = "history", .name = "behind-tombstone", .run = behind_tombstone,
 	  .flags = UNIX_ONLY, .modes = BIT(MODE_SKB_PASS) | AND_UNIX },
+	{ .group = "history", .name = "source-spins", .run = source_spins, .flags = UNIX_ONLY,
+	  .modes = BIT(MODE_SKB_REDIRECT) | AND_UNIX },
 	{ .group = "history", .name = "others-unread", .run = others_unread, .flags = UNIX_ONLY,
 	  .modes = BIT(MODE_SKB_REDIRECT) | AND_UNIX },
 };
