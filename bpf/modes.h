@@ -38,7 +38,7 @@ struct sockmap *sockmap_open_pull(void);
 struct sockmap *sockmap_open_drop(__u32 dropped_bytes);
 /* The same, and they get twice as long before. */
 struct sockmap *sockmap_open_grow_drop(__u32 dropped_bytes);
-/* MODE_SKB_PARSER, with a parser that says that every message is so long, or -errno. */
+/* MODE_SKB_PARSER, with a parser that says that every message is so long. */
 struct sockmap *sockmap_open_records(__u32 record_bytes);
 /*
  * Detaches everything. The kernel keeps the programs of a connection that is still in the map for

@@ -256,18 +256,9 @@ static inline bool sk_msg_from_parser(const struct sk_msg *msg)
 }
 
 /*
- * Whether an skb in ingress_skb goes to ingress_msg, or out by the socket.
+ * Whether an skb in ingress_skb goes out by the socket, not to ingress_msg.
  * While sk_psock_backlog() handles one it doesn't say.
  */
-static inline bool skb_bpf_goes_in(const struct sk_buff *skb)
-{
-#ifdef HAVE_SKB_BPF_STRPARSER
-	return skb_bpf_ingress(skb);
-#else
-	return tcp_skb_bpf_ingress(skb);
-#endif
-}
-
 static inline bool skb_bpf_goes_out(const struct sk_buff *skb)
 {
 #ifdef HAVE_SKB_BPF_STRPARSER

@@ -217,9 +217,17 @@ static bool has_own_msg(struct sock *sk, struct sk_psock *psock)
 
 	for (msg = sk_psock_peek_msg(psock); msg;
 	     msg = sk_psock_next_msg(psock, msg))
-		if (sk_msg_may_be_own(msg, sk, psock))
+		if (msg->sg.size && sk_msg_may_be_own(msg, sk, psock))
 			return true;
 	return false;
+}
+
+/* A FIN that is all there is stays in ingress_msg, see tcp_empty_msg_is_fin(). */
+static bool has_bytes(struct sk_psock *psock)
+{
+	struct sk_msg *first = sk_psock_peek_msg(psock);
+
+	return first && first->sg.size;
 }
 
 /**
@@ -290,7 +298,7 @@ static u32 tcp_bytes_repeated(struct sock *sk, struct sk_psock *psock,
 	/* An skb is in ingress_msg before it leaves ingress_skb. */
 	spin_lock_bh(&psock->ingress_skb.lock);
 	skb_queue_walk(&psock->ingress_skb, skb)
-		if (skb->sk == sk && skb_bpf_goes_in(skb))
+		if (skb->sk == sk && !skb_bpf_goes_out(skb))
 			run_add(&backlog, skb);
 	spin_unlock_bh(&psock->ingress_skb.lock);
 	for (; msg; msg = sk_psock_next_msg(psock, msg))
@@ -374,7 +382,8 @@ u32 sms_recvq_own_bytes(struct sock *sk, const struct sk_msg *msg, u32 bytes)
  * program.
  *
  * Not to a verdict program whose psock was stopped, by an error or by a FIN that
- * was redirected to it: the kernel drops what that one passes.
+ * was redirected to it: the kernel drops what that one passes, and what is here
+ * came before it.
  */
 static bool is_programs(struct sock *sk, struct sk_psock *psock)
 {
@@ -444,7 +453,7 @@ static void look_at_order(struct sock *sk, struct sk_psock *psock,
 {
 	u32 seq = tcp_sk(sk)->copied_seq;
 
-	if (sk_psock_queue_empty(psock) || !state_test(psock, STATE_LOOKED)) {
+	if (!has_bytes(psock) || !state_test(psock, STATE_LOOKED)) {
 		state_set_order(psock, tcp_sk(sk)->rcv_nxt, 0);
 	} else if (!before(seq, state_mark(psock)) ||
 		   after(state_mark(psock), tcp_sk(sk)->rcv_nxt)) {
@@ -553,21 +562,6 @@ bool sms_recvq_awaits_program(struct sock *sk, const struct sms_recvq *q)
 		return false;
 	return sms_tcp_sk_has_verdict(sk) || skb->len ||
 	       !skb_queue_is_last(&sk->sk_receive_queue, skb);
-}
-
-/**
- * sms_recvq_stands_still - whether no program will ever take what waits for one
- * @sk:    a TCP socket, locked by lock_sock()
- * @psock: its psock, on which the caller has a reference
- *
- * A parser that failed reads no more, and none gets beyond the urgent mark.
- */
-bool sms_recvq_stands_still(struct sock *sk, struct sk_psock *psock)
-{
-	const struct strparser *strp = sk_psock_parser(psock);
-
-	return strp && (strp->stopped || (tcp_sk(sk)->urg_data &&
-		!before(sk_psock_parser_seq(sk, psock), tcp_sk(sk)->urg_seq)));
 }
 
 /**
@@ -713,11 +707,15 @@ static void look_at_older_unix(struct sock *sk, struct sk_psock *psock,
 {
 	u32 age = unix_head_age(sk, psock);
 
-	if (age > GIVEN_UP_AFTER)
+	if (age > GIVEN_UP_AFTER && unix_skb_underway(sk) &&
+	    !own_skb_underway(sk, psock)) {
 		q->owner = SMS_RECVQ_AFTER;
-	else if (!state_test(psock, STATE_LOOKED) ||
-		 (age > FORGOTTEN_AFTER && !unix_skb_underway(sk)))
+		/* The next skb may be where the first one was in memory. */
+		state_set(psock, STATE_AHEAD | STATE_MARK, 0);
+	} else if (!state_test(psock, STATE_LOOKED) ||
+		   (age > FORGOTTEN_AFTER && !unix_skb_underway(sk))) {
 		q->owner = SMS_RECVQ_FIRST;
+	}
 }
 
 /**

@@ -42,7 +42,6 @@ void sms_recvq_left_map(struct sock *sk);
 void sms_recvq_offer(struct sock *sk);
 bool sms_recvq_underway(struct sock *sk, struct sk_psock *psock);
 bool sms_recvq_awaits_program(struct sock *sk, const struct sms_recvq *q);
-bool sms_recvq_stands_still(struct sock *sk, struct sk_psock *psock);
 bool sms_recvq_readable(struct sock *sk);
 void sms_recvq_account(struct sock *sk, struct sk_psock *psock, u32 own,
 		       u32 taken);

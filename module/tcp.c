@@ -39,7 +39,6 @@
  * @flags:  SPLICE_F_*
  * @fin:    a FIN is the only thing in ingress_msg
  * @awaits: bytes are there that are a program's yet
- * @stuck:  and no program will ever take them
  * @underway: bytes are on their way to ingress_msg
  * @more:   there is more for the reader: look at both queues again
  * @waited: the reader has waited for a program since the stream has ended
@@ -50,7 +49,6 @@ struct tcp_splice {
 	unsigned int flags;
 	bool fin;
 	bool awaits;
-	bool stuck;
 	bool underway;
 	bool more;
 	bool waited;
@@ -150,7 +148,6 @@ static int tcp_splice_queues(struct sock *sk, struct sk_psock *psock,
 		ret = tcp_splice_recvq(sk, ts, q.bytes);
 	if (!ret) {
 		ts->awaits = sms_recvq_awaits_program(sk, &q);
-		ts->stuck = ts->awaits && sms_recvq_stands_still(sk, psock);
 		ts->underway = sms_recvq_underway(sk, psock);
 	}
 	ts->more = !(ts->fin || sk_psock_queue_empty(psock)) ||
@@ -169,7 +166,7 @@ static int __tcp_splice(struct sock *sk, struct tcp_splice *ts)
 	if (unlikely(sk->sk_state == TCP_LISTEN))
 		return -ENOTCONN;
 
-	ts->fin = ts->awaits = ts->stuck = ts->underway = ts->more = false;
+	ts->fin = ts->awaits = ts->underway = ts->more = false;
 	psock = sk_psock_get(sk);
 	if (unlikely(!psock)) {
 		sms_recvq_left_map(sk);
@@ -245,8 +242,7 @@ static int tcp_splice_wait(struct sock *sk, struct tcp_splice *ts, long *timeo)
 			return -EAGAIN;
 		ts->waited = true;
 	}
-	/* To wait for these, too, it has that answer. */
-	if (!*timeo || (ts->stuck && !ts->underway))
+	if (!*timeo)
 		return -EAGAIN;
 	if (sms_inflight_draining()) {
 		sms_stats_add(sk, SMS_STATS_RESTARTS, 1);

@@ -496,6 +496,34 @@ static void redirected_fin_then_program(const struct test *t)
 	mixed_take_until(&s, MIXED_CHUNK, WAITING, 0, taken);
 }
 
+/*
+ * The same when a splice has counted redirected bytes that go before own ones, and a recv(2) has
+ * taken them: the FIN alone is left in front.
+ */
+static void redirected_fin_alone(const struct test *t)
+{
+	uint64_t taken[NR_STREAMS] = { 0, 0 };
+	unsigned char buf[WAITING];
+	struct sockmap *other;
+	struct scene s;
+
+	open_mere_target(&s, t);
+	expect_result(mixed_take(&s, 1, taken), 0, "nothing there");
+	mixed_send(s.l.tx, REDIRECTED, 0, WAITING);
+	sleep_ms(ARRIVES_MS);
+	mixed_send(s.l.peer, OWN, 0, WAITING);
+	sleep_ms(ARRIVES_MS);
+	expect_result(mixed_take(&s, WAITING / 2, taken), WAITING / 2, "both are there");
+	expect(recv(s.l.rx, buf, WAITING / 2, 0) == WAITING / 2, "recv: %s", strerror(errno));
+	mixed_check(buf, WAITING / 2, taken);
+	expect(!shutdown(s.l.tx, SHUT_WR), "shutdown: %s", strerror(errno));
+	sleep_ms(FIN_MS);
+	other = sockmap_open(MODE_SKB_PASS);
+	expect(other, "sockmap_open: %s", strerror(errno));
+	expect_result(sockmap_insert(other, s.l.rx), 0, "insert of rx, other map");
+	mixed_take_until(&s, MIXED_CHUNK, WAITING, WAITING, taken);
+}
+
 /* A partly read skb comes to ingress_msg behind another stream's bytes: one call finds both. */
 static void partly_read_behind(const struct test *t)
 {
@@ -956,26 +984,6 @@ static void ends_within_record(const struct test *t)
 	expect(n == 0 || n == -EAGAIN, "at the end: %s", result_name(n));
 }
 
-/* A parser that fails reads no more: a reader that blocks doesn't wait for it. */
-static void parser_fails(const struct test *t)
-{
-	struct scene s;
-	struct call c;
-	ssize_t n;
-
-	scene_open(&s, t);
-	link_use_records(&s.l, -EINVAL);
-	scene_insert(&s);
-	send_pattern(s.l.peer, 0, WAITING, WAITING);
-	sleep_ms(ARRIVES_MS);
-	set_blocking(s.l.rx, true);
-	for (int i = 0; i < 3; i++) {
-		call_start(&c, t, s.l.rx, 4000);
-		n = call_end(&c, "the parser failed");
-		expect(n == -EINVAL || n == -EAGAIN, "call %d: %s", i, result_name(n));
-	}
-}
-
 #define HISTORY(fn, text, ...) { .group = "history", .name = text, .run = fn, __VA_ARGS__ }
 #define OWN_MODES (SKB_MODES | BIT(MODE_PLAIN) | AND_UNIX)
 #define LEAVES(text, ...) HISTORY(verdict_leaves, "verdict-leaves" text, \
@@ -1002,6 +1010,9 @@ static void parser_fails(const struct test *t)
 #define PLACE(text, ...) HISTORY(parser_place, "parser-place" text, \
 	.modes = BIT(MODE_SKB_PARSER) | BIT(MODE_PLAIN), .flags = ASK_READ, \
 	.arg = &(const struct place){ __VA_ARGS__ })
+#define SOAK_PLACE(text, ...) { .group = "soak", .name = "parser-place" text, .run = parser_place, \
+	.modes = BIT(MODE_SKB_PARSER) | BIT(MODE_PLAIN), .flags = ASK_READ | SOAK, \
+	.arg = &(const struct place){ __VA_ARGS__ } }
 
 static const struct behaviour behaviours[] = {
 	LEAVES("", false, false, 0),
@@ -1044,9 +1055,9 @@ static const struct behaviour behaviours[] = {
 		.flags = ASK_SPLATS | TCP_ONLY),
 	HISTORY(redirected_fin_then_program, "redirected-fin-then-program",
 		.modes = BIT(MODE_SKB_REDIRECT)),
+	HISTORY(redirected_fin_alone, "redirected-fin-alone", .modes = BIT(MODE_SKB_REDIRECT)),
 	HISTORY(dropped_longer, "dropped-longer", .modes = BIT(MODE_SKB_PASS),
 		.flags = ASK_READ | TCP_ONLY),
-	HISTORY(parser_fails, "parser-fails", .modes = BIT(MODE_SKB_PARSER), .flags = ASK_READ),
 	HISTORY(partly_read_behind, "partly-read-behind", .modes = BIT(MODE_SKB_REDIRECT)),
 	HISTORY(three_in_a_row, "three-in-a-row", .modes = MSG_MODES | BIT(MODE_PLAIN)),
 	HISTORY(looked_twice, "looked-twice", .modes = MSG_MODES | BIT(MODE_PLAIN)),
@@ -1057,9 +1068,14 @@ static const struct behaviour behaviours[] = {
 		.modes = BIT(MODE_SKB_PARSER) | BIT(MODE_PLAIN), .flags = ASK_READ),
 	PLACE("", 0, 10000, false),
 	PLACE("-piled-up", 50, 10000, false),
-	PLACE("-small", 0, RECORD, false),
 	PLACE("-edge", 0, 10000, true),
-	PLACE("-small-edge", 0, RECORD, true),
+	/*
+	 * tcp_collapse() starts at copied_seq, which a parser may have left behind: since 6.14, and
+	 * stable, it dies by BUG() then, now and then, with read(2) as well. So these run only when
+	 * they are asked for.
+	 */
+	SOAK_PLACE("-small", 0, RECORD, false),
+	SOAK_PLACE("-small-edge", 0, RECORD, true),
 	HISTORY(parser_short_record, "parser-short-record",
 		.modes = BIT(MODE_SKB_PARSER) | BIT(MODE_PLAIN), .flags = ASK_READ),
 	HISTORY(parser_unread, "parser-unread", .modes = BIT(MODE_SKB_PARSER) | BIT(MODE_PLAIN),
