@@ -99,7 +99,7 @@ prepare() {
 [ "${1:-}" != --help ] || usage
 WORK=$CACHE/mutants
 KERNEL=6.12
-LIMIT=600
+LIMIT=300
 JOBS=$(($(nproc) * 3 / 2))
 ALL=("$@")
 [ $# -gt 0 ] || mapfile -t ALL < <(names)
