@@ -251,12 +251,9 @@ static void grown(const struct test *t)
  */
 static void open_queued(struct scene *s, const struct test *t)
 {
-	int size = SMALL_RCVBUF;
-
 	link_connect(&s->l, t);
 	set_nonblock(s->l.rx);
-	expect(!setsockopt(s->l.rx, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)), "SO_RCVBUF: %s",
-	       strerror(errno));
+	set_buffer(s->l.rx, SO_RCVBUF, SMALL_RCVBUF);
 	send_apart(s->l.tx, 0, QUEUED, CRUMB);
 	sleep_ms(SETTLE_MS);
 	link_insert(&s->l);

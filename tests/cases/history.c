@@ -32,19 +32,23 @@ struct leaving {
 	size_t taken_before;
 };
 
+/* Into a map besides the case's own. */
+static void insert_in_other(struct scene *s, enum sockmap_mode mode)
+{
+	struct sockmap *other = sockmap_open(mode);
+
+	expect(other, "sockmap_open: %s", strerror(errno));
+	expect_result(sockmap_insert(other, s->l.rx), 0, "insert of rx, other map");
+}
+
 static void insert_in_both(struct scene *s, bool in_msg_map)
 {
-	struct sockmap *other;
-
 	if (!s->l.map)
 		return;
-	if (in_msg_map) {
-		other = sockmap_open(MODE_MSG_INGRESS);
-		expect(other, "sockmap_open: %s", strerror(errno));
-		expect_result(sockmap_insert(other, s->l.rx), 0, "insert of rx, other map");
-	} else {
+	if (in_msg_map)
+		insert_in_other(s, MODE_MSG_INGRESS);
+	else
 		bare_sockmap_insert(s->l.rx);
-	}
 	scene_insert(s);
 }
 
@@ -422,19 +426,31 @@ static void behind_stale(const struct test *t)
 #define FIN_MS (100 * slowness)
 #define ARRIVES_MS (50 * slowness)
 
+/* Redirected bytes, and own ones behind them; a splice has had half of the former. */
+static void open_both_queued(struct scene *s, const struct test *t, uint64_t taken[NR_STREAMS])
+{
+	open_mere_target(s, t);
+	expect_result(mixed_take(s, 1, taken), 0, "nothing there");
+	mixed_send(s->l.tx, REDIRECTED, 0, WAITING);
+	sleep_ms(ARRIVES_MS);
+	mixed_send(s->l.peer, OWN, 0, WAITING);
+	sleep_ms(ARRIVES_MS);
+	expect_result(mixed_take(s, WAITING / 2, taken), WAITING / 2, "both are there");
+}
+
+static void redirect_fin(struct scene *s)
+{
+	expect(!shutdown(s->l.tx, SHUT_WR), "shutdown: %s", strerror(errno));
+	sleep_ms(FIN_MS);
+}
+
 /* Bytes that came when those of the other queue were there wait for these, and for no later ones. */
 static void in_turn(const struct test *t)
 {
 	uint64_t taken[NR_STREAMS] = { 0, 0 };
 	struct scene s;
 
-	open_mere_target(&s, t);
-	expect_result(mixed_take(&s, 1, taken), 0, "nothing there");
-	mixed_send(s.l.tx, REDIRECTED, 0, WAITING);
-	sleep_ms(ARRIVES_MS);
-	mixed_send(s.l.peer, OWN, 0, WAITING);
-	sleep_ms(ARRIVES_MS);
-	expect_result(mixed_take(&s, WAITING / 2, taken), WAITING / 2, "both are there");
+	open_both_queued(&s, t, taken);
 	mixed_send(s.l.tx, REDIRECTED, WAITING, WAITING);
 	sleep_ms(ARRIVES_MS);
 	expect_result(mixed_take(&s, WAITING / 2, taken), WAITING / 2, "the rest");
@@ -463,8 +479,7 @@ static void behind_redirected_fin(const struct test *t)
 	open_mere_target(&s, t);
 	mixed_send(s.l.tx, REDIRECTED, 0, WAITING);
 	mixed_take_until(&s, MIXED_CHUNK, 0, WAITING, taken);
-	expect(!shutdown(s.l.tx, SHUT_WR), "shutdown: %s", strerror(errno));
-	sleep_ms(FIN_MS);
+	redirect_fin(&s);
 	mixed_send(s.l.peer, OWN, 0, WAITING);
 	await_readable(s.l.rx);
 	mixed_take_until(&s, MIXED_CHUNK, WAITING, WAITING, taken);
@@ -482,17 +497,13 @@ static void behind_redirected_fin(const struct test *t)
 static void redirected_fin_then_program(const struct test *t)
 {
 	uint64_t taken[NR_STREAMS] = { 0, 0 };
-	struct sockmap *other;
 	struct scene s;
 
 	open_mere_target(&s, t);
-	expect(!shutdown(s.l.tx, SHUT_WR), "shutdown: %s", strerror(errno));
-	sleep_ms(FIN_MS);
+	redirect_fin(&s);
 	mixed_send(s.l.peer, OWN, 0, WAITING);
 	await_readable(s.l.rx);
-	other = sockmap_open(MODE_SKB_PASS);
-	expect(other, "sockmap_open: %s", strerror(errno));
-	expect_result(sockmap_insert(other, s.l.rx), 0, "insert of rx, other map");
+	insert_in_other(&s, MODE_SKB_PASS);
 	mixed_take_until(&s, MIXED_CHUNK, WAITING, 0, taken);
 }
 
@@ -504,23 +515,13 @@ static void redirected_fin_alone(const struct test *t)
 {
 	uint64_t taken[NR_STREAMS] = { 0, 0 };
 	unsigned char buf[WAITING];
-	struct sockmap *other;
 	struct scene s;
 
-	open_mere_target(&s, t);
-	expect_result(mixed_take(&s, 1, taken), 0, "nothing there");
-	mixed_send(s.l.tx, REDIRECTED, 0, WAITING);
-	sleep_ms(ARRIVES_MS);
-	mixed_send(s.l.peer, OWN, 0, WAITING);
-	sleep_ms(ARRIVES_MS);
-	expect_result(mixed_take(&s, WAITING / 2, taken), WAITING / 2, "both are there");
+	open_both_queued(&s, t, taken);
 	expect(recv(s.l.rx, buf, WAITING / 2, 0) == WAITING / 2, "recv: %s", strerror(errno));
 	mixed_check(buf, WAITING / 2, taken);
-	expect(!shutdown(s.l.tx, SHUT_WR), "shutdown: %s", strerror(errno));
-	sleep_ms(FIN_MS);
-	other = sockmap_open(MODE_SKB_PASS);
-	expect(other, "sockmap_open: %s", strerror(errno));
-	expect_result(sockmap_insert(other, s.l.rx), 0, "insert of rx, other map");
+	redirect_fin(&s);
+	insert_in_other(&s, MODE_SKB_PASS);
 	mixed_take_until(&s, MIXED_CHUNK, WAITING, WAITING, taken);
 }
 
@@ -528,7 +529,6 @@ static void redirected_fin_alone(const struct test *t)
 static void partly_read_behind(const struct test *t)
 {
 	uint64_t taken[NR_STREAMS] = { 0, 0 };
-	struct sockmap *other;
 	struct scene s;
 
 	open_mere_target(&s, t);
@@ -538,9 +538,7 @@ static void partly_read_behind(const struct test *t)
 	expect_result(mixed_take(&s, 400, taken), 400, "the beginning of the own stream");
 	mixed_send(s.l.tx, REDIRECTED, 0, WAITING);
 	sleep_ms(ARRIVES_MS);
-	other = sockmap_open(MODE_SKB_PASS);
-	expect(other, "sockmap_open: %s", strerror(errno));
-	expect_result(sockmap_insert(other, s.l.rx), 0, "insert of rx, other map");
+	insert_in_other(&s, MODE_SKB_PASS);
 	mixed_send(s.l.peer, OWN, WAITING, BEHIND);
 	sleep_ms(ARRIVES_MS);
 	mixed_take_until(&s, MIXED_CHUNK, WAITING + BEHIND, WAITING, taken);
@@ -624,13 +622,11 @@ static void receive_by_edges(struct scene *s, size_t size)
 static void parser_place(const struct test *t)
 {
 	const struct place *p = t->b->arg;
-	const int rcvbuf = PLACE_RCVBUF;
 	struct sender tx;
 	struct scene s;
 
 	open_records(&s, t);
-	expect(!setsockopt(s.l.rx, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof(rcvbuf)),
-	       "SO_RCVBUF: %s", strerror(errno));
+	set_buffer(s.l.rx, SO_RCVBUF, PLACE_RCVBUF);
 	scene_insert(&s);
 	sender_start(&tx, s.l.peer, 0, PLACE_BYTES, p->tx_chunk);
 	s.sent = PLACE_BYTES;
@@ -888,9 +884,7 @@ static void remove_tx(struct scene *s)
 /* Older bytes in sk_receive_queue, and younger ones, than those in ingress_msg: in one call. */
 static void three_in_a_row(const struct test *t)
 {
-	char buf[4096];
 	struct scene s;
-	size_t left;
 
 	scene_open(&s, t);
 	scene_insert(&s);
@@ -900,10 +894,7 @@ static void three_in_a_row(const struct test *t)
 	scene_send(&s, WAITING);
 	remove_tx(&s);
 	scene_send(&s, WAITING);
-	left = s.sent - s.taken;
-	expect_result(reader_take(&s.r, s.l.rx, buf, sizeof(buf)), left, "one call for all");
-	pattern_check(buf, s.taken, left, "one call for all");
-	s.taken += left;
+	scene_take_at_once(&s, s.sent - s.taken, "one call for all");
 	scene_goes_on(&s);
 	scene_expect_fin(&s);
 }

@@ -385,6 +385,12 @@ void set_nodelay(int fd)
 		fail("TCP_NODELAY: %s", strerror(errno));
 }
 
+void set_buffer(int fd, int option, int size)
+{
+	expect(!setsockopt(fd, SOL_SOCKET, option, &size, sizeof(size)), "SO_*BUF: %s",
+	       strerror(errno));
+}
+
 void set_rcvtimeo(int fd, int ms)
 {
 	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };

@@ -72,6 +72,7 @@ void set_nonblock(int fd);
 void set_blocking(int fd, bool blocking);
 void set_nodelay(int fd);	/* unix sockets don't delay */
 void set_rcvtimeo(int fd, int ms);
+void set_buffer(int fd, int option, int size);	/* SO_RCVBUF or SO_SNDBUF */
 void reset(int fd);			/* closes with RST */
 
 /* Does poll() say POLLIN within that time? / The same, failing the case when it doesn't come. */

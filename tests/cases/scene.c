@@ -43,6 +43,15 @@ void scene_take_all(struct scene *s)
 	s->taken += size;
 }
 
+void scene_take_at_once(struct scene *s, size_t size, const char *what)
+{
+	char buf[4096];
+
+	expect_result(reader_take(&s->r, s->l.rx, buf, sizeof(buf)), size, "%s", what);
+	pattern_check(buf, s->taken, size, what);
+	s->taken += size;
+}
+
 void scene_goes_on(struct scene *s)
 {
 	send_pattern(s->l.peer, s->sent, MORE, 1000);

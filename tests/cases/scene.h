@@ -28,6 +28,8 @@ void scene_remove(struct scene *s);	/* rx */
 void scene_send(struct scene *s, size_t size);
 void scene_take(struct scene *s, size_t size);
 void scene_take_all(struct scene *s);
+/* By one call. */
+void scene_take_at_once(struct scene *s, size_t size, const char *what);
 
 /* More bytes come through. */
 void scene_goes_on(struct scene *s);

@@ -34,8 +34,7 @@ static void stream(const struct test *t)
 
 	link_open(&l, t);
 	if (shape->rcvbuf)
-		expect(!setsockopt(l.rx, SOL_SOCKET, SO_RCVBUF, &shape->rcvbuf,
-				   sizeof(shape->rcvbuf)), "SO_RCVBUF: %s", strerror(errno));
+		set_buffer(l.rx, SO_RCVBUF, shape->rcvbuf);
 	set_nonblock(l.rx);
 	reader_open(&r, t);
 	if (shape->pipe_size)

@@ -15,6 +15,7 @@
 
 #include "net.h"
 #include "pattern.h"
+#include "scene.h"
 #include "take.h"
 
 #define SMALL_BUF	(64 << 10)
@@ -27,24 +28,12 @@
 #define FLOWS_MS	(3000 * slowness)	/* without any window update it is 12 s */
 #define DRAIN_CHUNK	(256 << 10)
 
-struct scene {
-	struct link l;
-	struct reader r;
-	uint64_t sent, taken;
-};
-
 static void open_scene(struct scene *s, const struct test *t)
 {
 	memset(s, 0, sizeof(*s));
 	link_open(&s->l, t);
 	set_nonblock(s->l.rx);
 	reader_open(&s->r, t);
-}
-
-static void set_buffer(int fd, int option, int size)
-{
-	expect(!setsockopt(fd, SOL_SOCKET, option, &size, sizeof(size)), "SO_*BUF: %s",
-	       strerror(errno));
 }
 
 static bool writable_within(int fd, int ms)
