@@ -107,22 +107,22 @@ static int load(struct sockmap *map, const struct settings *settings)
 	return sockmap_bpf__load(map->skel);
 }
 
-static int change_programs(struct sockmap *map, bool attach)
+static int change_program(struct sockmap *map, const struct attachment *at, bool attach)
 {
 	int map_fd = bpf_map__fd(map->skel->maps.sockets);
+	int prog_fd = bpf_program__fd(bpf_object__find_program_by_name(map->skel->obj, at->prog));
 
-	for (int i = 0; i < MAX_ATTACHED && map->mode->attached[i].prog; i++) {
-		const struct attachment *at = &map->mode->attached[i];
-		int prog_fd, err;
+	return attach ? bpf_prog_attach(prog_fd, map_fd, at->type, 0) :
+			bpf_prog_detach2(prog_fd, map_fd, at->type);
+}
 
-		prog_fd = bpf_program__fd(bpf_object__find_program_by_name(map->skel->obj,
-									   at->prog));
-		err = attach ? bpf_prog_attach(prog_fd, map_fd, at->type, 0) :
-			       bpf_prog_detach2(prog_fd, map_fd, at->type);
-		if (err)
-			return err;
-	}
-	return 0;
+static int change_programs(struct sockmap *map, bool attach)
+{
+	int err = 0;
+
+	for (int i = 0; i < MAX_ATTACHED && map->mode->attached[i].prog && !err; i++)
+		err = change_program(map, &map->mode->attached[i], attach);
+	return err;
 }
 
 int sockmap_attach_programs(struct sockmap *map)
@@ -133,6 +133,14 @@ int sockmap_attach_programs(struct sockmap *map)
 int sockmap_detach_programs(struct sockmap *map)
 {
 	return change_programs(map, false);
+}
+
+int sockmap_detach_program(struct sockmap *map, enum bpf_attach_type type)
+{
+	for (int i = 0; i < MAX_ATTACHED && map->mode->attached[i].prog; i++)
+		if (map->mode->attached[i].type == type)
+			return change_program(map, &map->mode->attached[i], false);
+	return -ENOENT;
 }
 
 static struct sockmap *open_map(const struct mode *mode, struct settings settings)

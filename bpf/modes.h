@@ -7,6 +7,7 @@
 #ifndef SOCKMAP_MODES_H
 #define SOCKMAP_MODES_H
 
+#include <linux/bpf.h>
 #include <linux/types.h>
 
 enum sockmap_mode {
@@ -59,6 +60,8 @@ int sockmap_replace(struct sockmap *map, int fd, int by_fd);
  */
 int sockmap_detach_programs(struct sockmap *map);
 int sockmap_attach_programs(struct sockmap *map);
+/* The same for the one of a type. */
+int sockmap_detach_program(struct sockmap *map, enum bpf_attach_type type);
 /*
  * MODE_SKB_REDIRECT: what arrives at from_fd goes to the ingress of to_fd. Default: to its own. A
  * program sees a unix socket's bytes as their sender's, so there from_fd is the one that sends.

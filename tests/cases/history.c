@@ -868,6 +868,166 @@ static void dropped_longer(const struct test *t)
 	scene_goes_on(&s);
 }
 
+/* The same in front of the first byte that the program passes. */
+static void longer_dropped_first(const struct test *t)
+{
+	static const char junk[DROPPED];
+	struct scene s;
+
+	scene_open(&s, t);
+	if (!kernel_tells_resizing())
+		skip("nothing tells what was read before from what was dropped");
+	sockmap_close(s.l.map);
+	s.l.map = sockmap_open_grow_drop(DROPPED);
+	expect(s.l.map, "sockmap_open_grow_drop: %s", strerror(errno));
+	scene_insert(&s);
+	expect(send(s.l.peer, junk, DROPPED, 0) == DROPPED, "send: %s", strerror(errno));
+	scene_send(&s, WAITING);
+	scene_take_all(&s);
+	scene_goes_on(&s);
+}
+
+/* The kernel's place in the stream is beyond its end then, until bytes come past the program. */
+static void longer_dropped_leaves(const struct test *t)
+{
+	static const char junk[DROPPED];
+	struct scene s;
+
+	scene_open(&s, t);
+	sockmap_close(s.l.map);
+	s.l.map = sockmap_open_grow_drop(DROPPED);
+	expect(s.l.map, "sockmap_open_grow_drop: %s", strerror(errno));
+	insert_in_both(&s, false);
+	expect(send(s.l.peer, junk, DROPPED, 0) == DROPPED, "send: %s", strerror(errno));
+	sleep_ms(ARRIVES_MS);
+	scene_expect_nothing(&s);
+	scene_remove(&s);
+	scene_goes_on(&s);
+	scene_expect_fin(&s);
+}
+
+/*
+ * A map loses one of the two programs, and then the socket leaves it: the kernel stops what the map
+ * has and leaves the other one behind, which nothing calls any more.
+ */
+static void left_behind(const struct test *t)
+{
+	const enum bpf_attach_type *lost = t->b->arg;
+	struct scene s;
+
+	scene_open(&s, t);
+	insert_in_both(&s, false);
+	scene_send(&s, WAITING);
+	scene_take_all(&s);
+	if (s.l.map)
+		expect_result(sockmap_detach_program(s.l.map, *lost), 0, "detach");
+	scene_remove(&s);
+	scene_goes_on(&s);
+	scene_expect_fin(&s);
+}
+
+/* The parser is left behind, and its place in the stream with it; the verdict program is back. */
+static void parser_left_behind(const struct test *t)
+{
+	struct scene s;
+
+	scene_open(&s, t);
+	if (s.l.map && !sockmap_gives_second_verdict())
+		skip("this kernel gives a socket no second verdict program");
+	insert_in_both(&s, false);
+	scene_send(&s, WAITING);
+	scene_take_all(&s);
+	if (s.l.map)
+		expect_result(sockmap_detach_program(s.l.map, BPF_SK_SKB_STREAM_PARSER), 0,
+			      "detach");
+	scene_remove(&s);
+	scene_insert(&s);
+	scene_goes_on(&s);
+	expect_nothing_unread(&s, t);
+	scene_remove(&s);
+	scene_goes_on(&s);
+	expect_nothing_unread(&s, t);
+	scene_expect_fin(&s);
+}
+
+/*
+ * An urgent byte stops a parser within an skb, of which it has passed the beginning. It leaves
+ * before that is read. Behind it comes what plain TCP has there: nothing, before the urgent byte
+ * is read.
+ */
+static void parser_stops_within(const struct test *t)
+{
+	char buf[PLACE_CHUNK + 1];
+	struct scene s;
+
+	scene_open(&s, t);
+	need_trace_of_reading(t);
+	if (s.l.map)
+		link_use_records(&s.l, PLACE_CHUNK);
+	insert_in_both(&s, false);
+	pattern_fill(buf, 0, sizeof(buf));
+	expect(send(s.l.peer, buf, sizeof(buf), MSG_OOB) == sizeof(buf), "send: %s",
+	       strerror(errno));
+	await_readable(s.l.rx);
+	scene_remove(&s);
+	scene_take(&s, PLACE_CHUNK);
+	expect_result(reader_take(&s.r, s.l.rx, buf, sizeof(buf)), -EAGAIN,
+		      "at the urgent byte");
+}
+
+#define FULL_RCVBUF	4096
+#define FULL_PARTS	10
+
+/*
+ * Own bytes that a program passes queue up behind redirected ones, which wait for room; it leaves,
+ * and more bytes come past it.
+ */
+static void own_behind_redirected(const struct test *t)
+{
+	const bool *no_room = t->b->arg;
+	const size_t redirected = *no_room ? FULL_PARTS * WAITING : WAITING;
+	uint64_t taken[NR_STREAMS] = { 0, 0 };
+	struct sockmap *pass;
+	struct scene s;
+
+	open_mere_target(&s, t);
+	pass = sockmap_open(MODE_SKB_PASS);
+	expect(pass, "sockmap_open: %s", strerror(errno));
+	if (*no_room)
+		set_buffer(s.l.rx, SO_RCVBUF, FULL_RCVBUF);
+	for (size_t i = 0; i < redirected; i += WAITING)
+		mixed_send(s.l.tx, REDIRECTED, i, WAITING);
+	sleep_ms(ARRIVES_MS);
+	expect_result(sockmap_insert(pass, s.l.rx), 0, "insert of rx");
+	mixed_send(s.l.peer, OWN, 0, WAITING);
+	sleep_ms(ARRIVES_MS);
+	expect_result(sockmap_remove(pass, s.l.rx), 0, "removal of rx");
+	mixed_send(s.l.peer, OWN, WAITING, BEHIND);
+	sleep_ms(ARRIVES_MS);
+	mixed_take_until(&s, MIXED_CHUNK, WAITING + BEHIND, redirected, taken);
+}
+
+/*
+ * Bytes came past a program that was away. If a reader can't have them at once it is told again
+ * that they are there, as it might not ask before.
+ */
+static void older_by_edges(const struct test *t)
+{
+	struct scene s;
+
+	scene_open(&s, t);
+	if (s.l.map && !sockmap_gives_second_verdict())
+		skip("this kernel gives a socket no second verdict program");
+	insert_in_both(&s, false);
+	scene_expect_nothing(&s);
+	scene_remove(&s);
+	scene_send(&s, WAITING);
+	scene_insert(&s);
+	receive_by_edges(&s, WAITING);
+	s.taken = WAITING;
+	scene_goes_on(&s);
+}
+
 /* Sender of an sk_msg mode; its bytes go to ingress_msg while it is in the map. */
 static void insert_tx(struct scene *s)
 {
@@ -1049,6 +1209,25 @@ static const struct behaviour behaviours[] = {
 	HISTORY(redirected_fin_alone, "redirected-fin-alone", .modes = BIT(MODE_SKB_REDIRECT)),
 	HISTORY(dropped_longer, "dropped-longer", .modes = BIT(MODE_SKB_PASS),
 		.flags = ASK_READ | TCP_ONLY),
+	HISTORY(longer_dropped_first, "longer-dropped-first", .modes = BIT(MODE_SKB_PASS),
+		.flags = ASK_READ | TCP_ONLY),
+	HISTORY(longer_dropped_leaves, "longer-dropped-leaves", .modes = BIT(MODE_SKB_PASS),
+		.flags = ASK_SPLATS | TCP_ONLY),
+	HISTORY(left_behind, "verdict-left-behind", .modes = BIT(MODE_SKB_PARSER) | BIT(MODE_PLAIN),
+		.flags = ASK_SPLATS, .arg = &(const enum bpf_attach_type){ BPF_SK_SKB_STREAM_PARSER }),
+	HISTORY(left_behind, "verdict-detached", .modes = BIT(MODE_SKB_PARSER) | BIT(MODE_PLAIN),
+		.flags = ASK_SPLATS,
+		.arg = &(const enum bpf_attach_type){ BPF_SK_SKB_STREAM_VERDICT }),
+	HISTORY(parser_left_behind, "parser-left-behind",
+		.modes = BIT(MODE_SKB_PARSER) | BIT(MODE_PLAIN), .flags = ASK_SPLATS),
+	HISTORY(parser_stops_within, "parser-stops-within",
+		.modes = BIT(MODE_SKB_PARSER) | BIT(MODE_PLAIN)),
+	HISTORY(own_behind_redirected, "own-behind-redirected",
+		.modes = BIT(MODE_SKB_REDIRECT) | AND_UNIX, .arg = &(const bool){ false }),
+	HISTORY(own_behind_redirected, "own-behind-redirected-full",
+		.modes = BIT(MODE_SKB_REDIRECT) | AND_UNIX, .arg = &(const bool){ true }),
+	HISTORY(older_by_edges, "older-by-edges",
+		.modes = BIT(MODE_SKB_PASS) | BIT(MODE_PLAIN) | AND_UNIX),
 	HISTORY(partly_read_behind, "partly-read-behind", .modes = BIT(MODE_SKB_REDIRECT)),
 	HISTORY(three_in_a_row, "three-in-a-row", .modes = MSG_MODES | BIT(MODE_PLAIN)),
 	HISTORY(looked_twice, "looked-twice", .modes = MSG_MODES | BIT(MODE_PLAIN)),
