@@ -138,6 +138,13 @@ static u32 bytes_pending(struct sock *sk)
 	return max((s32)(seq_taken(sk) - tcp_sk(sk)->copied_seq), 0);
 }
 
+/* One that its map has lost stays behind in psock->progs, and isn't called. */
+static const struct strparser *parser_at_work(const struct sock *sk,
+					      const struct sk_psock *psock)
+{
+	return sms_tcp_sk_calls_parser(sk) ? sk_psock_parser(psock) : NULL;
+}
+
 /* Of an skb that no parser has cut up; a program may have changed its length. */
 static u32 skb_span(const struct sk_buff *skb)
 {
@@ -383,17 +390,20 @@ u32 sms_recvq_own_bytes(struct sock *sk, const struct sk_msg *msg, u32 bytes)
  *
  * Not to a verdict program whose psock was stopped, by an error or by a FIN that
  * was redirected to it: the kernel drops what that one passes, and what is here
- * came before it.
+ * came before it.  Nor to one that isn't called: it stays in psock->progs, and
+ * recvmsg() goes by it, when its map has lost it before the socket left the map.
  */
 static bool is_programs(struct sock *sk, struct sk_psock *psock)
 {
+	if (!sk_psock_strp_enabled(psock))
+		return false;
 	if (!sk_psock_test_state(psock, SK_PSOCK_TX_ENABLED) &&
-	    !sk_psock_parser(psock))
+	    !parser_at_work(sk, psock))
 		return false;
 	if (sms_tcp_sk_has_verdict(sk))
 		return true;
 	/* tcp_read_sock() never gets beyond the urgent mark. */
-	return sk_psock_strp_enabled(psock) && !tcp_sk(sk)->urg_data;
+	return !tcp_sk(sk)->urg_data;
 }
 
 /* Whether a parser that was left bytes will never read them. */
@@ -414,7 +424,7 @@ static bool parser_gave_up(struct sock *sk, const struct strparser *strp)
 static void look_at_programs_queue(struct sock *sk, struct sk_psock *psock,
 				   struct sms_recvq *q)
 {
-	const struct strparser *strp = sk_psock_parser(psock);
+	const struct strparser *strp = parser_at_work(sk, psock);
 	const struct sk_buff *head = skb_peek(&sk->sk_receive_queue);
 	u32 seq = tcp_sk(sk)->copied_seq;
 	bool partly_read = after(seq, TCP_SKB_CB(head)->seq) &&
@@ -588,13 +598,18 @@ bool sms_recvq_readable(struct sock *sk)
  * How far the reader of ingress_msg may move copied_seq: to what it hasn't got
  * yet.  A parser's place is that; tcp_bpf_strp_read_sock() counts bytes as read
  * that it queued in an earlier call, and recvmsg() counts them again and goes
- * beyond it.
+ * beyond it.  It may have left, and its place be within an skb that it stopped
+ * at; one that is far behind has been for long.
  */
 static u32 copied_seq_limit(struct sock *sk, struct sk_psock *psock)
 {
-	if (!sk_psock_parser(psock))
-		return tcp_sk(sk)->copied_seq + bytes_pending(sk);
-	return sk_psock_parser_seq(sk, psock);
+	u32 parser = sk_psock_parser_seq(sk, psock), limit;
+
+	if (parser_at_work(sk, psock))
+		return parser;
+	limit = tcp_sk(sk)->copied_seq + bytes_pending(sk);
+	return after(parser, limit) && !after(parser, tcp_sk(sk)->rcv_nxt) ?
+	       parser : limit;
 }
 
 /**

@@ -19,6 +19,8 @@
 static unsigned long recvmsg_tcp __ro_after_init;
 /* 0 on old kernels, which have one recvmsg for all tcp_bpf_prots. */
 static unsigned long recvmsg_tcp_verdict __ro_after_init;
+/* 0 if it can't be found. */
+static unsigned long data_ready_parser __ro_after_init;
 /* 0 on kernels that take no unix stream sockets into a sockmap. */
 static unsigned long recvmsg_unix __ro_after_init;
 
@@ -85,6 +87,9 @@ int __init sms_sockmap_init(void)
 	if (!ret)
 		ret = sms_want_symbol("tcp_bpf_recvmsg_parser",
 				      &recvmsg_tcp_verdict);
+	if (!ret)
+		ret = sms_want_symbol("sk_psock_strp_data_ready",
+				      &data_ready_parser);
 	/* Sockmap takes unix stream sockets since 5.15. */
 	if (!ret)
 		ret = sms_want_symbol("unix_bpf_recvmsg", &recvmsg_unix);
@@ -127,6 +132,19 @@ bool notrace sms_tcp_sk_in_sockmap(const struct sock *sk)
 bool notrace sms_tcp_sk_has_verdict(const struct sock *sk)
 {
 	return recvmsg_tcp_verdict && recvmsg_of(sk) == recvmsg_tcp_verdict;
+}
+
+/**
+ * sms_tcp_sk_calls_parser - whether a parser is told of bytes for @sk
+ * @sk: a TCP socket
+ *
+ * True as well where that can't be told, and sk_psock_parser() has to do.
+ * Lockless.
+ */
+bool sms_tcp_sk_calls_parser(const struct sock *sk)
+{
+	return !data_ready_parser ||
+	       (unsigned long)READ_ONCE(sk->sk_data_ready) == data_ready_parser;
 }
 
 /**
