@@ -190,23 +190,21 @@ sk_psock_parser(const struct sk_psock *psock)
 
 /*
  * Whether the verdict program of @psock may change the length of an skb: known
- * since 6.13, and stable.
+ * since 6.13, and stable.  @unknown if it has left, or the kernel doesn't tell.
  */
-static inline bool sk_psock_may_resize(struct sk_psock *psock)
+static inline bool sk_psock_may_resize(struct sk_psock *psock, bool unknown)
 {
 #ifdef HAVE_CHANGES_PKT_DATA
 	struct bpf_prog *prog;
-	bool may;
 
 	rcu_read_lock();
 	prog = READ_ONCE(psock->progs.stream_verdict) ?:
 	       READ_ONCE(psock->progs.skb_verdict);
-	may = !prog || prog->aux->changes_pkt_data;
+	if (prog)
+		unknown = prog->aux->changes_pkt_data;
 	rcu_read_unlock();
-	return may;
-#else
-	return true;
 #endif
+	return unknown;
 }
 
 /*

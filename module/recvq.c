@@ -320,8 +320,7 @@ static u32 tcp_bytes_repeated(struct sock *sk, struct sk_psock *psock,
 	}
 	gone = msgs.gaps + max((s32)(seq_taken(sk) - msgs.end), 0);
 	/* Then copied_seq may be ahead for that. */
-	if (msgs.resized || backlog.resized ||
-	    (gone && sk_psock_may_resize(psock)))
+	if (msgs.resized || backlog.resized || sk_psock_may_resize(psock, gone))
 		return 0;
 	return ahead - gone;
 }
@@ -502,6 +501,10 @@ void sms_recvq_look(struct sock *sk, struct sk_psock *psock,
 	restart_backlog(sk, psock);
 	if (sk_psock_queue_empty(psock) && !sk_psock_strp_enabled(psock))
 		state_set(psock, STATE_OWN_READ, 0);
+	/* tcp_eat_skb() counts what a program has added to what it drops, too. */
+	if (READER_MOVES_COPIED_SEQ && skb_queue_empty(&sk->sk_receive_queue) &&
+	    unlikely(after(tcp_sk(sk)->copied_seq, tcp_sk(sk)->rcv_nxt)))
+		WRITE_ONCE(tcp_sk(sk)->copied_seq, tcp_sk(sk)->rcv_nxt);
 
 	if (!skb_queue_empty(&sk->sk_receive_queue)) {
 		if (is_programs(sk, psock))
