@@ -765,6 +765,9 @@ void sms_recvq_look_unix(struct sock *sk, struct sk_psock *psock, bool ended,
 	if (!sk_psock_strp_enabled(psock)) {
 		/* A later program won't be called for what comes until then. */
 		state_set(psock, STATE_ORDER | STATE_OWN_READ, 0);
+		/* What one has passed that has left is older. */
+		if (own_skb_underway(sk, psock))
+			q->owner = SMS_RECVQ_PROGRAM;
 		return;
 	}
 	if (ended && !own_skb_underway(sk, psock))
@@ -775,6 +778,9 @@ void sms_recvq_look_unix(struct sock *sk, struct sk_psock *psock, bool ended,
 		state_set(psock, STATE_ORDER, STATE_LOOKED);
 	else if (sk_psock_queue_empty(psock))
 		look_at_older_unix(sk, psock, q);
+	else
+		/* By the next time the first skb may be another at its address. */
+		state_set(psock, STATE_AHEAD | STATE_MARK, 0);
 }
 
 static int skb_to_msg(struct sk_buff *skb, struct sk_msg *msg, u32 offset)
@@ -900,12 +906,18 @@ int sms_recvq_adopt_unix(struct sock *sk, struct sk_psock *psock,
 	/* In this order, or one that moves on is seen in neither. */
 	if (own_skb_underway(sk, psock) || !sk_psock_queue_empty(psock))
 		return 0;
+	/* Stopped meanwhile, it would drop them. */
+	if (!sk_psock_test_state(psock, SK_PSOCK_TX_ENABLED)) {
+		q->owner = SMS_RECVQ_AFTER;
+		return 0;
+	}
 
 	do {
 		skb = skb_peek(&sk->sk_receive_queue);
 		adopted += skb->len - unix_skb_consumed(skb);
 		ret = unix_adopt_skb(sk, psock);
-	} while (!ret && skb != last && adopted < len);
+	} while (!ret && skb != last && adopted < len &&
+		 sk_psock_test_state(psock, SK_PSOCK_TX_ENABLED));
 	/* Some are better than none. */
 	return sk_psock_queue_empty(psock) ? ret : 0;
 }

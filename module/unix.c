@@ -64,7 +64,7 @@ static int unix_splice_msgs(struct sock *sk, struct pipe_inode_info *pipe,
 	if (!ret)
 		ret = sms_ingress_splice(sk, psock, pipe, len, &own);
 	look->to_kernel = q.owner == SMS_RECVQ_AFTER;
-	look->awaits = !look->to_kernel &&
+	look->awaits = !ret && !look->to_kernel &&
 		       (look->ended || !skb_queue_empty(&sk->sk_receive_queue));
 	mutex_unlock(&u->iolock);
 	sk_psock_put(sk, psock);
@@ -173,6 +173,20 @@ static ssize_t unix_splice_waiting(struct socket *sock, loff_t *ppos,
 	return err ?: ret;
 }
 
+/*
+ * Who doesn't wait is told of bytes once, and may not ask again for those that
+ * aren't the reader's yet.
+ */
+static void unix_tell_again(struct sock *sk)
+{
+	struct sk_psock *psock = sk_psock_get(sk);
+
+	if (!psock)
+		return;
+	sk_psock_data_ready(sk, psock);
+	sk_psock_put(sk, psock);
+}
+
 static ssize_t unix_splice_some(struct socket *sock, loff_t *ppos,
 				struct pipe_inode_info *pipe, size_t len,
 				unsigned int flags, long timeo)
@@ -181,6 +195,8 @@ static ssize_t unix_splice_some(struct socket *sock, loff_t *ppos,
 	ssize_t ret;
 
 	ret = __unix_splice(sock, ppos, pipe, len, flags, &awaits);
+	if (ret == -EAGAIN && !timeo && awaits)
+		unix_tell_again(sock->sk);
 	if (ret != -EAGAIN || !timeo || sms_gift_pipe_full(pipe))
 		return ret;
 	return unix_splice_waiting(sock, ppos, pipe, len, flags, timeo);
