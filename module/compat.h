@@ -278,17 +278,39 @@ static inline bool tcp_skb_is_others(const struct sock *sk,
 }
 
 /*
- * Whether an skb is of @sk's own stream, as far as can be told: its place in
- * sequence space is where bytes are that haven't been read, which are charged to
- * the socket, and no more than that behind rcv_nxt.  Another stream's are there
- * by chance, and its header tells.
+ * Whether the place of an skb in sequence space is one where bytes of @sk's own
+ * stream are that haven't been read: these are charged to the socket, and no
+ * more than that behind rcv_nxt.
+ */
+static inline bool tcp_skb_is_in_stream(const struct sock *sk,
+					const struct sk_buff *skb)
+{
+	return tcp_sk(sk)->rcv_nxt - TCP_SKB_CB(skb)->end_seq <=
+	       max(atomic_read(&sk->sk_rmem_alloc), READ_ONCE(sk->sk_rcvbuf));
+}
+
+/*
+ * Whether an skb is of @sk's own stream, as far as can be told: another stream's
+ * may be in the same place by chance, and its header tells.
  */
 static inline bool tcp_skb_may_be_own(const struct sock *sk,
 				      const struct sk_buff *skb)
 {
-	return tcp_sk(sk)->rcv_nxt - TCP_SKB_CB(skb)->end_seq <=
-	       max(atomic_read(&sk->sk_rmem_alloc), READ_ONCE(sk->sk_rcvbuf)) &&
-	       !tcp_skb_is_others(sk, skb);
+	return tcp_skb_is_in_stream(sk, skb) && !tcp_skb_is_others(sk, skb);
+}
+
+/*
+ * The same of an skb in ingress_skb.  Where sk_psock_backlog() doesn't take the
+ * socket lock (since 5.13) it may just be freeing the header.
+ */
+static inline bool tcp_skb_underway_may_be_own(const struct sock *sk,
+					       const struct sk_buff *skb)
+{
+#ifdef HAVE_SK_MSG_RECVMSG
+	return tcp_skb_is_in_stream(sk, skb);
+#else
+	return tcp_skb_may_be_own(sk, skb);
+#endif
 }
 
 /*

@@ -171,7 +171,7 @@ static bool skb_is_own(struct sock *sk, const struct sk_buff *skb)
 		return true;
 	if (sk->sk_family == AF_UNIX)
 		return skb->sk == READ_ONCE(unix_sk(sk)->peer);
-	return !skb->sk && tcp_skb_may_be_own(sk, skb);
+	return !skb->sk && tcp_skb_underway_may_be_own(sk, skb);
 }
 
 /*
@@ -195,8 +195,11 @@ static bool own_skb_underway(struct sock *sk, struct sk_psock *psock)
 	bool found = false;
 
 	if (likely(!skb && skb_queue_empty_lockless(&psock->ingress_skb)) ||
-	    !sk_psock_test_state(psock, SK_PSOCK_TX_ENABLED))
+	    !sk_psock_test_state(psock, SK_PSOCK_TX_ENABLED)) {
+		/* As below. */
+		smp_rmb();
 		return false;
+	}
 	if (unlikely(skb)) {
 		if (skb_is_stuck(sk, psock, skb))
 			return false;
@@ -297,15 +300,21 @@ static void run_add(struct own_run *run, const struct sk_buff *skb)
 static u32 tcp_bytes_repeated(struct sock *sk, struct sk_psock *psock,
 			      struct sk_msg *msg)
 {
-	u32 ahead = tcp_sk(sk)->copied_seq - TCP_SKB_CB(msg->skb)->seq;
+	const u32 start = TCP_SKB_CB(msg->skb)->seq;
+	u32 ahead = tcp_sk(sk)->copied_seq - start;
 	struct own_run msgs = {}, backlog = {};
 	struct sk_buff *skb;
 	u32 gone;
 
-	/* An skb is in ingress_msg before it leaves ingress_skb. */
+	/*
+	 * An skb is in ingress_msg before it leaves ingress_skb.  Another stream's
+	 * is the socket's as well while sk_psock_backlog() handles it.
+	 */
 	spin_lock_bh(&psock->ingress_skb.lock);
 	skb_queue_walk(&psock->ingress_skb, skb)
-		if (skb->sk == sk && !skb_bpf_goes_out(skb))
+		if (skb->sk == sk && !skb_bpf_goes_out(skb) &&
+		    !before(TCP_SKB_CB(skb)->seq, start) &&
+		    !after(TCP_SKB_CB(skb)->end_seq, tcp_sk(sk)->rcv_nxt))
 			run_add(&backlog, skb);
 	spin_unlock_bh(&psock->ingress_skb.lock);
 	for (; msg; msg = sk_psock_next_msg(psock, msg))
