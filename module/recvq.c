@@ -644,7 +644,11 @@ void sms_recvq_account(struct sock *sk, struct sk_psock *psock, u32 own,
 	u32 seq, limit;
 
 	restart_backlog(sk, psock);
-	if (unlikely(ahead))
+	if (unlikely(ahead == FIELD_MAX(STATE_AHEAD)))
+		/* It may have been more: all that is there now. */
+		state_set_order(psock, state_mark(psock),
+				sk_psock_get_msg_len_nolock(psock));
+	else if (unlikely(ahead))
 		state_set_order(psock, state_mark(psock),
 				ahead - min(ahead, taken));
 	if (own && !state_test(psock, STATE_OWN_READ))
