@@ -35,10 +35,12 @@ struct sockmap *sockmap_open_apply(__u32 apply_bytes);
 struct sockmap *sockmap_open_apply_within_send(void);
 /* MODE_SKB_PASS, with every skb's bytes pulled into its head first. */
 struct sockmap *sockmap_open_pull(void);
-/* MODE_SKB_PASS, but skbs that are so long are dropped. */
+/* MODE_SKB_PASS, but skbs that are so long are dropped; 0: all are. */
 struct sockmap *sockmap_open_drop(__u32 dropped_bytes);
 /* The same, and they get twice as long before. */
 struct sockmap *sockmap_open_grow_drop(__u32 dropped_bytes);
+/* MODE_SKB_PASS, but of every skb the second half is cut off. */
+struct sockmap *sockmap_open_halve(void);
 /* MODE_SKB_PARSER, with a parser that says that every message is so long. */
 struct sockmap *sockmap_open_records(__u32 record_bytes);
 /*

@@ -38,7 +38,7 @@ const volatile __u32 apply_bytes;
 const volatile __u32 apply_within_send;
 /* How long the parser says that every message is; 0: as long as what is there. */
 const volatile __u32 record_bytes;
-/* How long an skb is that is dropped. */
+/* How long an skb is that is dropped; 0: all are. */
 const volatile __u32 dropped_bytes;
 
 /*
@@ -128,7 +128,7 @@ int skb_pull(struct __sk_buff *skb)
 SEC("sk_skb/stream_verdict")
 int skb_drop(struct __sk_buff *skb)
 {
-	return skb->len == dropped_bytes ? SK_DROP : SK_PASS;
+	return !dropped_bytes || skb->len == dropped_bytes ? SK_DROP : SK_PASS;
 }
 
 /* tcp_eat_skb() counts what is dropped as read, with the bytes that were never sent. */
@@ -139,6 +139,13 @@ int skb_grow_drop(struct __sk_buff *skb)
 		return SK_PASS;
 	bpf_skb_change_tail(skb, 2 * dropped_bytes, 0);
 	return SK_DROP;
+}
+
+SEC("sk_skb/stream_verdict")
+int skb_halve(struct __sk_buff *skb)
+{
+	bpf_skb_change_tail(skb, skb->len / 2, 0);
+	return SK_PASS;
 }
 
 SEC("sk_skb/stream_verdict")

@@ -423,6 +423,9 @@ static void behind_stale(const struct test *t)
 	scene_expect_fin(&s);
 }
 
+#define FULL_RCVBUF	4096
+#define FULL_PARTS	10	/* of WAITING bytes, more than there is room for */
+
 #define FIN_MS (100 * slowness)
 #define ARRIVES_MS (50 * slowness)
 
@@ -542,6 +545,51 @@ static void partly_read_behind(const struct test *t)
 	mixed_send(s.l.peer, OWN, WAITING, BEHIND);
 	sleep_ms(ARRIVES_MS);
 	mixed_take_until(&s, MIXED_CHUNK, WAITING + BEHIND, WAITING, taken);
+}
+
+/* The same, and more own bytes wait in ingress_skb, behind redirected ones that have no room. */
+static void partly_read_before_backlog(const struct test *t)
+{
+	uint64_t taken[NR_STREAMS] = { 0, 0 };
+	struct scene s;
+
+	open_mere_target(&s, t);
+	need_trace_of_reading(t);
+	mixed_send(s.l.peer, OWN, 0, WAITING);
+	await_readable(s.l.rx);
+	expect_result(mixed_take(&s, 400, taken), 400, "the beginning of the own stream");
+	insert_in_other(&s, MODE_SKB_PASS);
+	mixed_send(s.l.peer, OWN, WAITING, BEHIND);
+	sleep_ms(ARRIVES_MS);
+	set_buffer(s.l.rx, SO_RCVBUF, FULL_RCVBUF);
+	for (int i = 0; i < FULL_PARTS; i++)
+		mixed_send(s.l.tx, REDIRECTED, i * WAITING, WAITING);
+	sleep_ms(ARRIVES_MS);
+	mixed_send(s.l.peer, OWN, WAITING + BEHIND, BEHIND);
+	sleep_ms(ARRIVES_MS);
+	mixed_take_until(&s, MIXED_CHUNK, WAITING + 2 * BEHIND, FULL_PARTS * WAITING, taken);
+}
+
+/* A program whose bytes were read leaves, is back, and what was read meanwhile has its time again. */
+static void partly_read_again(const struct test *t)
+{
+	struct scene s;
+
+	scene_open(&s, t);
+	need_trace_of_reading(t);
+	if (s.l.map && !sockmap_gives_second_verdict())
+		skip("this kernel gives a socket no second verdict program");
+	insert_in_both(&s, false);
+	scene_send(&s, WAITING);
+	scene_take_all(&s);
+	scene_remove(&s);
+	scene_send(&s, WAITING);
+	scene_take(&s, 400);
+	scene_insert(&s);
+	scene_send(&s, BEHIND);
+	scene_take_all(&s);
+	scene_goes_on(&s);
+	scene_expect_fin(&s);
 }
 
 struct returning {
@@ -831,6 +879,7 @@ static bool kernel_tells_resizing(void)
 static void dropped_behind(const struct test *t)
 {
 	static const char junk[DROPPED];
+	const size_t *more = t->b->arg;
 	struct scene s;
 
 	scene_open(&s, t);
@@ -845,9 +894,55 @@ static void dropped_behind(const struct test *t)
 	scene_insert(&s);
 	scene_send(&s, BEHIND);
 	expect(send(s.l.peer, junk, DROPPED, 0) == DROPPED, "send: %s", strerror(errno));
+	sleep_ms(ARRIVES_MS);
+	if (*more)
+		scene_send(&s, *more);
+	sleep_ms(ARRIVES_MS);
 	scene_take_all(&s);
 	scene_goes_on(&s);
 	scene_expect_fin(&s);
+}
+
+#define SEGMENTS	100	/* more than are merged into one skb */
+
+/* Of what came before the program the reader gets the rest of the skb that was read in part. */
+static void partly_read_of_several(const struct test *t)
+{
+	char buf[SEGMENTS * DROPPED];
+	struct scene s;
+	ssize_t n;
+
+	scene_open(&s, t);
+	sockmap_close(s.l.map);
+	s.l.map = sockmap_open_drop(0);
+	expect(s.l.map, "sockmap_open_drop: %s", strerror(errno));
+	send_apart(s.l.peer, 0, SEGMENTS * DROPPED, DROPPED);
+	sleep_ms(ARRIVES_MS);
+	scene_take(&s, 100);
+	scene_insert(&s);
+	while ((n = reader_take(&s.r, s.l.rx, buf, sizeof(buf))) != -EAGAIN) {
+		expect(n > 0, "the rest of the first skb: %s", result_name(n));
+		pattern_check(buf, s.taken, n, "the rest of the first skb");
+		s.taken += n;
+	}
+	expect(s.taken > 100 && s.taken < sizeof(buf) / 2, "%llu bytes, the others are dropped",
+	       (unsigned long long)s.taken);
+}
+
+/* A program halves what it passes: the other half is read with it. */
+static void shortened(const struct test *t)
+{
+	struct scene s;
+
+	scene_open(&s, t);
+	sockmap_close(s.l.map);
+	s.l.map = sockmap_open_halve();
+	expect(s.l.map, "sockmap_open_halve: %s", strerror(errno));
+	scene_insert(&s);
+	scene_send(&s, WAITING);
+	scene_take(&s, WAITING / 2);
+	expect_nothing_unread(&s, t);
+	scene_expect_nothing(&s);
 }
 
 /* Bytes that a program added to what it drops count as read, and were never anywhere. */
@@ -975,9 +1070,6 @@ static void parser_stops_within(const struct test *t)
 		      "at the urgent byte");
 }
 
-#define FULL_RCVBUF	4096
-#define FULL_PARTS	10
-
 /*
  * Own bytes that a program passes queue up behind redirected ones, which wait for room; it leaves,
  * and more bytes come past it.
@@ -1026,6 +1118,56 @@ static void older_by_edges(const struct test *t)
 	receive_by_edges(&s, WAITING);
 	s.taken = WAITING;
 	scene_goes_on(&s);
+}
+
+static void finish_own(struct scene *s)
+{
+	expect(!shutdown(s->l.peer, SHUT_WR), "shutdown: %s", strerror(errno));
+	sleep_ms(FIN_MS);
+}
+
+static void expect_mixed_end(struct scene *s)
+{
+	char byte;
+
+	expect_result(reader_take(&s->r, s->l.rx, &byte, 1), 0, "behind all bytes");
+}
+
+/* The end of its own stream isn't the end for redirected bytes that come behind. */
+static void behind_own_fin(const struct test *t)
+{
+	uint64_t taken[NR_STREAMS] = { 0, 0 };
+	struct scene s;
+
+	scene_open(&s, t);
+	link_insert(&s.l);
+	finish_own(&s);
+	mixed_send(s.l.tx, REDIRECTED, 0, WAITING);
+	sleep_ms(ARRIVES_MS);
+	mixed_take_until(&s, MIXED_CHUNK, 0, WAITING, taken);
+	expect_mixed_end(&s);
+	expect_mixed_end(&s);
+}
+
+/* The own bytes and their end wait in ingress_skb, behind redirected ones that have no room. */
+static void ends_behind_full(const struct test *t)
+{
+	const uint64_t redirected = FULL_PARTS * WAITING;
+	uint64_t taken[NR_STREAMS] = { 0, 0 };
+	struct scene s;
+
+	scene_open(&s, t);
+	link_insert(&s.l);
+	set_nodelay(s.l.tx);
+	set_buffer(s.l.rx, SO_RCVBUF, FULL_RCVBUF);
+	for (int i = 0; i < FULL_PARTS; i++)
+		mixed_send(s.l.tx, REDIRECTED, i * WAITING, WAITING);
+	sleep_ms(ARRIVES_MS);
+	mixed_send(s.l.peer, OWN, 0, WAITING);
+	finish_own(&s);
+	while (taken[OWN] < WAITING || taken[REDIRECTED] < redirected)
+		mixed_take(&s, MIXED_CHUNK, taken);
+	expect_mixed_end(&s);
 }
 
 /* Sender of an sk_msg mode; its bytes go to ingress_msg while it is in the map. */
@@ -1089,11 +1231,52 @@ static void looked_at_nothing(const struct test *t)
 	scene_expect_nothing(&s);
 	insert_tx(&s);
 	scene_send(&s, WAITING);
+	scene_send(&s, WAITING);
 	remove_tx(&s);
 	scene_send(&s, BEHIND);
 	scene_take_all(&s);
 	scene_goes_on(&s);
 	scene_expect_fin(&s);
+}
+
+/* The same, and more through the program when some has been taken: it is the youngest. */
+static void four_in_a_row(const struct test *t)
+{
+	struct scene s;
+
+	scene_open(&s, t);
+	scene_insert(&s);
+	scene_expect_nothing(&s);
+	insert_tx(&s);
+	scene_send(&s, WAITING);
+	remove_tx(&s);
+	scene_send(&s, BEHIND);
+	sleep_ms(ARRIVES_MS);
+	scene_take(&s, 300);
+	insert_tx(&s);
+	scene_send(&s, 400);
+	sleep_ms(ARRIVES_MS);
+	scene_take_at_once(&s, s.sent - s.taken, "one call for all");
+	remove_tx(&s);
+	scene_goes_on(&s);
+	scene_expect_fin(&s);
+}
+
+#define PLENTY		(70 << 20)	/* more than can be counted of what goes first */
+
+static void looked_at_nothing_plenty(const struct test *t)
+{
+	struct scene s;
+
+	scene_open(&s, t);
+	scene_insert(&s);
+	scene_expect_nothing(&s);
+	insert_tx(&s);
+	send_pattern(s.l.peer, 0, PLENTY, 1 << 20);
+	s.sent = PLENTY;
+	remove_tx(&s);
+	scene_send(&s, BEHIND);
+	receive_all(&s.r, s.l.rx, 0, s.sent, 1 << 20);
 }
 
 /* A reader that sleeps is woken by what is redirected to its socket, which has no program. */
@@ -1203,7 +1386,12 @@ static const struct behaviour behaviours[] = {
 	BEHIND_STALE("-all-but-one", WAITING - 1),
 	HISTORY(behind_redirected_fin, "behind-redirected-fin", .modes = BIT(MODE_SKB_REDIRECT)),
 	HISTORY(dropped_behind, "dropped-behind", .modes = BIT(MODE_SKB_PASS),
-		.flags = ASK_SPLATS | TCP_ONLY),
+		.flags = ASK_SPLATS | TCP_ONLY, .arg = &(const size_t){ 0 }),
+	HISTORY(dropped_behind, "dropped-between", .modes = BIT(MODE_SKB_PASS),
+		.flags = ASK_SPLATS | TCP_ONLY, .arg = &(const size_t){ BEHIND }),
+	HISTORY(partly_read_of_several, "partly-read-of-several", .modes = BIT(MODE_SKB_PASS),
+		.flags = TCP_ONLY),
+	HISTORY(shortened, "shortened", .modes = BIT(MODE_SKB_PASS), .flags = TCP_ONLY),
 	HISTORY(redirected_fin_then_program, "redirected-fin-then-program",
 		.modes = BIT(MODE_SKB_REDIRECT)),
 	HISTORY(redirected_fin_alone, "redirected-fin-alone", .modes = BIT(MODE_SKB_REDIRECT)),
@@ -1226,12 +1414,21 @@ static const struct behaviour behaviours[] = {
 		.modes = BIT(MODE_SKB_REDIRECT) | AND_UNIX, .arg = &(const bool){ false }),
 	HISTORY(own_behind_redirected, "own-behind-redirected-full",
 		.modes = BIT(MODE_SKB_REDIRECT) | AND_UNIX, .arg = &(const bool){ true }),
+	HISTORY(behind_own_fin, "behind-own-fin", .modes = BIT(MODE_SKB_REDIRECT)),
+	HISTORY(ends_behind_full, "ends-behind-full", .modes = BIT(MODE_SKB_REDIRECT)),
 	HISTORY(older_by_edges, "older-by-edges",
 		.modes = BIT(MODE_SKB_PASS) | BIT(MODE_PLAIN) | AND_UNIX),
 	HISTORY(partly_read_behind, "partly-read-behind", .modes = BIT(MODE_SKB_REDIRECT)),
+	HISTORY(partly_read_before_backlog, "partly-read-before-backlog",
+		.modes = BIT(MODE_SKB_REDIRECT)),
+	HISTORY(partly_read_again, "partly-read-again",
+		.modes = BIT(MODE_SKB_PASS) | BIT(MODE_PLAIN) | AND_UNIX),
 	HISTORY(three_in_a_row, "three-in-a-row", .modes = MSG_MODES | BIT(MODE_PLAIN)),
 	HISTORY(looked_twice, "looked-twice", .modes = MSG_MODES | BIT(MODE_PLAIN)),
 	HISTORY(looked_at_nothing, "looked-at-nothing", .modes = MSG_MODES | BIT(MODE_PLAIN)),
+	HISTORY(looked_at_nothing_plenty, "looked-at-nothing-plenty", .limit = 60,
+		.modes = BIT(MODE_MSG_INGRESS), .flags = V4_ONLY),
+	HISTORY(four_in_a_row, "four-in-a-row", .modes = MSG_MODES | BIT(MODE_PLAIN)),
 	HISTORY(mere_target_waits, "mere-target-waits", .modes = BIT(MODE_SKB_REDIRECT) | AND_UNIX,
 		.flags = ASK_READ),
 	HISTORY(ends_within_record, "ends-within-record",
