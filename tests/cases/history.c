@@ -11,6 +11,7 @@
 #include <bpf/btf.h>
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -125,6 +126,40 @@ static void verdict_leaves_asleep(const struct test *t)
 	set_nonblock(s.l.rx);
 	scene_goes_on(&s);
 	scene_expect_fin(&s);
+}
+
+static void run_on_one_cpu(pid_t tid, int policy)
+{
+	const struct sched_param param = { .sched_priority = policy == SCHED_FIFO };
+	cpu_set_t cpu;
+
+	CPU_ZERO(&cpu);
+	CPU_SET(0, &cpu);
+	expect(!sched_setaffinity(tid, sizeof(cpu), &cpu) &&
+	       !sched_setscheduler(tid, policy, &param), "the scheduler: %s", strerror(errno));
+}
+
+/*
+ * The socket leaves its map when a sleeping reader was woken and didn't run yet. The kernel drops
+ * what woke it; what comes behind isn't to be taken for read, for want of that.
+ */
+static void leaves_before_reader_runs(const struct test *t)
+{
+	struct scene s;
+	struct call c;
+
+	scene_open(&s, t);
+	scene_insert(&s);
+	set_blocking(s.l.rx, true);
+	call_start_asleep(&c, t, s.l.rx, 4000);
+	run_on_one_cpu(c.tid, SCHED_OTHER);
+	run_on_one_cpu(0, SCHED_FIFO);
+	send_pattern(s.l.peer, 0, WAITING, WAITING);
+	scene_remove(&s);
+	send_pattern(s.l.peer, WAITING, BEHIND, BEHIND);
+	run_on_one_cpu(0, SCHED_OTHER);
+	expect_result(call_end(&c, "bytes came behind"), BEHIND, "the blocked call");
+	pattern_check(c.buf, WAITING, BEHIND, "the blocked call");
 }
 
 /* How an skb that was read in part gets to the verdict program. */
@@ -1358,6 +1393,8 @@ static const struct behaviour behaviours[] = {
 		.flags = ASK_SPLATS),
 	HISTORY(verdict_leaves_asleep, "verdict-leaves-asleep", .modes = OWN_MODES,
 		.flags = ASK_SPLATS),
+	HISTORY(leaves_before_reader_runs, "leaves-before-reader-runs",
+		.modes = BIT(MODE_SKB_PASS), .flags = TCP_ONLY),
 	RETURNS("", 0, false),
 	RETURNS("-more", WAITING, false),
 	RETURNS("-looked", 0, true),

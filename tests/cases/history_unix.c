@@ -152,6 +152,35 @@ static void source_spins(const struct test *t)
 	expect(s.taken, "no byte in %d s", SPIN_S);
 }
 
+#define FIN_MS (100 * slowness)
+
+/* The FIN of a TCP connection is redirected to a unix socket, where it has no meaning. */
+static void tcp_fin_redirected(const struct test *t)
+{
+	char byte;
+	struct scene s;
+	int tx, via;
+	ssize_t n;
+
+	scene_open(&s, t);
+	via = stream_pair(AF_INET, &tx);
+	expect_result(sockmap_detach_programs(s.l.map), 0, "detach");
+	scene_insert(&s);
+	expect_result(sockmap_attach_programs(s.l.map), 0, "attach");
+	expect_result(sockmap_route(s.l.map, via, s.l.rx), 0, "route");
+	expect_result(sockmap_insert(s.l.map, via), 0, "insert of via");
+	send_pattern(tx, 0, WAITING, WAITING);
+	s.sent = WAITING;
+	scene_take_all(&s);
+	expect(!shutdown(tx, SHUT_WR), "shutdown: %s", strerror(errno));
+	sleep_ms(FIN_MS);
+	n = reader_take(&s.r, s.l.rx, &byte, 1);
+	expect(n == -EPIPE || n == -EAGAIN, "behind a FIN that was redirected: %s", result_name(n));
+	scene_goes_on(&s);
+	close(s.l.peer);
+	scene_expect_end(&s);
+}
+
 #define HISTORY(fn, text, ...) { .group = "history", .name = text, .run = fn, \
 	.modes = BIT(MODE_SKB_PASS) | BIT(MODE_PLAIN) | AND_UNIX, .flags = UNIX_ONLY, __VA_ARGS__ }
 
@@ -164,6 +193,8 @@ static const struct behaviour behaviours[] = {
 	  .flags = UNIX_ONLY, .modes = BIT(MODE_SKB_PASS) | AND_UNIX },
 	{ .group = "history", .name = "source-spins", .run = source_spins, .flags = UNIX_ONLY,
 	  .modes = BIT(MODE_SKB_REDIRECT) | AND_UNIX },
+	{ .group = "history", .name = "tcp-fin-redirected", .run = tcp_fin_redirected,
+	  .flags = UNIX_ONLY, .modes = BIT(MODE_SKB_REDIRECT) | AND_UNIX },
 	{ .group = "history", .name = "others-unread", .run = others_unread, .flags = UNIX_ONLY,
 	  .modes = BIT(MODE_SKB_REDIRECT) | AND_UNIX },
 };
