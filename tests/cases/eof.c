@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -66,6 +67,29 @@ static void end_close(struct scene *s, size_t sent)
 {
 	link_finish(&s->l, sent);
 	close(s->l.peer);
+}
+
+/* Nothing shuts down before. */
+static void end_just_close(struct scene *s, size_t sent)
+{
+	(void)sent;
+	close(s->l.peer);
+}
+
+static void await_events(int fd, short events)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+
+	expect(poll(&p, 1, PATIENCE_MS) == 1, "poll: not 0x%x within %d ms", events, PATIENCE_MS);
+}
+
+/* What the reset makes of the connection is no error of the direction that had ended. */
+static void end_fin_reset(struct scene *s, size_t sent)
+{
+	link_finish(&s->l, sent);
+	await_events(s->l.rx, POLLRDHUP);
+	reset(s->l.peer);
+	await_events(s->l.rx, 0);
 }
 
 static void end_shut_rd(struct scene *s, size_t sent)
@@ -129,6 +153,19 @@ static void bytewise(const struct test *t)
 	expect_eof(s);
 }
 
+/* The FIN has a place in the stream, which is read like the bytes before it. */
+static void fin_read(const struct test *t)
+{
+	struct scene *s = open_scene(t);
+
+	send_pattern(s->l.tx, 0, 1000, 1000);
+	link_finish(&s->l, 1000);
+	expect_stream(s, 1000);
+	expect_eof(s);
+	expect(!tcp_unread(s->l.rx), "%zu bytes to be read behind the end",
+	       tcp_unread(s->l.rx));
+}
+
 /* The other direction of a connection goes on after this one has ended. */
 static void half_closed(const struct test *t)
 {
@@ -146,12 +183,36 @@ static void half_closed(const struct test *t)
 }
 
 /* connect(AF_UNSPEC) resets the connection; after that it is a socket that was never connected. */
-static void disconnected(const struct test *t)
+static int disconnect(int fd)
 {
 	struct sockaddr unspec = { .sa_family = AF_UNSPEC };
+
+	return connect(fd, &unspec, sizeof(unspec)) ? -errno : 0;
+}
+
+static void disconnected(const struct test *t)
+{
 	struct scene *s = open_scene(t);
 
-	expect(!connect(s->l.rx, &unspec, sizeof(unspec)), "disconnect: %s", strerror(errno));
+	expect_result(disconnect(s->l.rx), 0, "disconnect");
+	expect_result(take(s), -ECONNRESET, "the disconnected connection");
+	expect_result(take(s), -ENOTCONN, "a disconnected socket");
+}
+
+/* The call that waits is told in another way than those that come later. */
+static void disconnected_blocked(const struct test *t)
+{
+	struct scene *s = open_scene(t);
+	struct call c;
+	int err;
+
+	set_rcvtimeo(s->l.rx, 0);
+	call_start_asleep(&c, t, s->l.rx, 1000);
+	err = disconnect(s->l.rx);
+	if (err == -EBUSY)
+		skip("this kernel disconnects no socket that somebody waits for");
+	expect_result(err, 0, "disconnect");
+	expect_result(call_end(&c, "the disconnect"), -EPIPE, "the blocked call");
 	expect_result(take(s), -ECONNRESET, "the disconnected connection");
 	expect_result(take(s), -ENOTCONN, "a disconnected socket");
 }
@@ -209,6 +270,8 @@ static const struct behaviour behaviours[] = {
 	ENDS("byte-fin", ANY, end_fin, 1, 0),
 	ENDS_BLOCKED("fin-blocked", ANY, end_fin, 0, 0),
 	ENDS("close", ANY, end_close, 0, 0),
+	ENDS("just-close", ANY, end_just_close, 0, 0),
+	ENDS_BLOCKED("just-close-blocked", ANY, end_just_close, 0, 0),
 	ENDS("data-close", ANY, end_close, BYTES, 0),
 	ENDS("shut-rd", ANY, end_shut_rd, 0, 0),
 	ENDS("data-shut-rd", ANY, end_shut_rd, 4000, 0),
@@ -216,10 +279,14 @@ static const struct behaviour behaviours[] = {
 	ENDS("reset", ALL_MODES, end_reset, 0, -ECONNRESET),
 	ENDS("data-reset", ALL_MODES, end_reset, 4000, -ECONNRESET),
 	ENDS_BLOCKED("reset-blocked", ALL_MODES, end_reset, 0, -ECONNRESET),
+	ENDS("fin-reset", ALL_MODES, end_fin_reset, 0, 0),
+	/* A parser passes no FIN. */
+	EOF_CASE(fin_read, "fin-read", .modes = ALL_MODES & ~BIT(MODE_SKB_PARSER)),
 	EOF_CASE(bytewise, "bytewise", .modes = ANY, .flags = ASK_READ),
 	EOF_CASE(half_closed, "half-closed",
 		 .modes = (ALL_MODES & ~BIT(MODE_SKB_REDIRECT)) | AND_UNIX, .flags = ASK_READ),
 	EOF_CASE(disconnected, "disconnected", .modes = ALL_MODES),
+	EOF_CASE(disconnected_blocked, "disconnected-blocked", .modes = ALL_MODES),
 	EOF_CASE(redirected_fin, "redirected-fin", .modes = BIT(MODE_SKB_REDIRECT),
 		 .flags = ASK_READ),
 	EOF_CASE(listening, "listening", .modes = BIT(MODE_MSG_INGRESS) | BIT(MODE_PLAIN)),
