@@ -63,6 +63,10 @@ static const struct mode halving = {
 	"skb-halve", { { "skb_halve", BPF_SK_SKB_STREAM_VERDICT } },
 };
 
+static const struct mode echoing = {
+	"skb-echo", { { "skb_echo", BPF_SK_SKB_STREAM_VERDICT } },
+};
+
 /* What the programs are told; 0 is what they do by themselves. */
 struct settings {
 	__u32 apply_bytes, record_bytes, dropped_bytes;
@@ -215,6 +219,11 @@ struct sockmap *sockmap_open_grow_drop(__u32 dropped_bytes)
 struct sockmap *sockmap_open_halve(void)
 {
 	return open_map(&halving, (struct settings){});
+}
+
+struct sockmap *sockmap_open_echo(void)
+{
+	return open_map(&echoing, (struct settings){});
 }
 
 struct sockmap *sockmap_open_records(__u32 record_bytes)

@@ -41,6 +41,8 @@ struct sockmap *sockmap_open_drop(__u32 dropped_bytes);
 struct sockmap *sockmap_open_grow_drop(__u32 dropped_bytes);
 /* MODE_SKB_PASS, but of every skb the second half is cut off. */
 struct sockmap *sockmap_open_halve(void);
+/* A TCP socket in it sends what arrives back by itself. */
+struct sockmap *sockmap_open_echo(void);
 /* MODE_SKB_PARSER, with a parser that says that every message is so long. */
 struct sockmap *sockmap_open_records(__u32 record_bytes);
 /*

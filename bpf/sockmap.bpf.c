@@ -141,6 +141,17 @@ int skb_grow_drop(struct __sk_buff *skb)
 	return SK_DROP;
 }
 
+/* Out by the socket that it came in by. */
+SEC("sk_skb/stream_verdict")
+int skb_echo(struct __sk_buff *skb)
+{
+	struct conn_key key = {};
+
+	CONN_KEY(&key, skb);
+	bpf_sk_redirect_hash(skb, &sockets, &key, 0);
+	return SK_PASS;
+}
+
 SEC("sk_skb/stream_verdict")
 int skb_halve(struct __sk_buff *skb)
 {

@@ -17,6 +17,8 @@
 
 #define BYTES		20000
 #define ARRIVES_MS	100
+#define ECHOED		400000	/* more than the buffers of both directions hold */
+#define ECHO_BUFFER	4096
 
 struct scene {
 	struct link l;
@@ -254,6 +256,30 @@ static void redirected_fin(const struct test *t)
 }
 
 /*
+ * The program sends all that comes out by the very socket, and the peer reads nothing of it. What
+ * can't leave is no reader's: for one the stream has ended, with no byte in it.
+ */
+static void echoed(const struct test *t)
+{
+	struct sockmap *map = sockmap_open_echo();
+	static struct scene s;
+	struct link *l = &s.l;
+
+	expect(map, "sockmap_open_echo: %s", strerror(errno));
+	link_connect(l, t);
+	set_buffer(l->rx, SO_SNDBUF, ECHO_BUFFER);
+	set_buffer(l->peer, SO_RCVBUF, ECHO_BUFFER);
+	reader_open(&s.r, t);
+	set_rcvtimeo(l->rx, PATIENCE_MS);
+	expect_result(sockmap_insert(map, l->rx), 0, "insert of rx");
+	send_pattern(l->peer, 0, ECHOED, 4000);
+	expect(!shutdown(l->peer, SHUT_WR), "shutdown: %s", strerror(errno));
+	await_events(l->rx, POLLRDHUP);
+	await_readable(l->peer);
+	expect_eof(&s);
+}
+
+/*
  * read(2) is asked where the bytes are at stake. Where a blocked reader or an errno is, the
  * measure is splice on plain TCP, because stock recvmsg often answers EAGAIN there.
  */
@@ -287,6 +313,7 @@ static const struct behaviour behaviours[] = {
 		 .modes = (ALL_MODES & ~BIT(MODE_SKB_REDIRECT)) | AND_UNIX, .flags = ASK_READ),
 	EOF_CASE(disconnected, "disconnected", .modes = ALL_MODES),
 	EOF_CASE(disconnected_blocked, "disconnected-blocked", .modes = ALL_MODES),
+	EOF_CASE(echoed, "echoed", .modes = BIT(MODE_SKB_PASS), .flags = ASK_READ),
 	EOF_CASE(redirected_fin, "redirected-fin", .modes = BIT(MODE_SKB_REDIRECT),
 		 .flags = ASK_READ),
 	EOF_CASE(listening, "listening", .modes = BIT(MODE_MSG_INGRESS) | BIT(MODE_PLAIN)),
