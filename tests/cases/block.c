@@ -27,6 +27,8 @@
 #define TIMEOUT_NAPS_MS	300
 #define LATE_NAPS_MS	200	/* some of the naps that a reader behind a program takes */
 #define LONG		500000
+#define SIGIO_TRIES	10
+#define SIGIO_BYTES	(SOCKMAP_APPLY_BYTES / SIGIO_TRIES)	/* one message each, in any mode */
 
 static atomic_int handled;
 
@@ -131,6 +133,41 @@ static void nonblock_pipe(const struct test *t)
 	call_expect_asleep(&c, SLEEP_MS);
 	send_pattern(l.tx, 0, 1000, 1000);
 	expect_bytes(&c, 1000, "1000 bytes came");
+	link_close(&l);
+}
+
+/* Whether a reader that waited got what came without a signal to those that don't wait. */
+static bool comes_silently(const struct test *t, struct link *l)
+{
+	struct call c;
+
+	handled = 0;
+	call_start_asleep(&c, t, l->rx, 4000);
+	send_pattern(l->tx, 0, SIGIO_BYTES, SIGIO_BYTES);
+	expect_bytes(&c, SIGIO_BYTES, "bytes came");
+	return !handled;
+}
+
+/*
+ * SIGIO is for who doesn't wait. Some ways through a sockmap wake a reader twice, and the second
+ * time it may have gone.
+ */
+static void no_sigio(const struct test *t)
+{
+	double end;
+	struct link l;
+	int tries = 0;
+
+	link_open(&l, t);
+	handle(SIGIO, SA_RESTART);
+	expect(!fcntl(l.rx, F_SETOWN, getpid()) && !fcntl(l.rx, F_SETFL, O_ASYNC), "O_ASYNC: %s",
+	       strerror(errno));
+	while (!comes_silently(t, &l))
+		expect(++tries < SIGIO_TRIES, "SIGIO with a reader that waits, %d times", tries);
+	handled = 0;
+	send_pattern(l.tx, 0, SIGIO_BYTES, SIGIO_BYTES);
+	for (end = now() + PATIENCE_MS / 1000.0; !handled; sleep_ms(1))
+		expect(now() < end, "no SIGIO with nobody waiting");
 	link_close(&l);
 }
 
@@ -442,6 +479,7 @@ static const struct behaviour behaviours[] = {
 	BLOCK(waits, "waits", .flags = ASK_READ),
 	BLOCK(nonblock_pipe, "splice-f-nonblock", SPLICE_FLAGS(SPLICE_F_NONBLOCK)),
 	BLOCK(nonblock_pipe, "nonblocking-pipe", SPLICE_FLAGS(0)),
+	BLOCK(no_sigio, "no-sigio"),
 	BLOCK(timeout, "timeout", .flags = ASK_READ),
 	BLOCK(timeout_data, "timeout-data", .flags = ASK_READ),
 	BLOCK(signal_interrupts, "signal-interrupts"),
