@@ -13,11 +13,13 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "knobs.h"
 #include "net.h"
 #include "pattern.h"
 #include "pipe_io.h"
@@ -290,6 +292,64 @@ static void urgent_mark(const struct test *t)
 	link_close(&l);
 }
 
+/* Sends bytes with a descriptor, which is closed here: the kernel has it until they are read. */
+static void send_with_file(int fd, uint64_t offset, size_t size, int file)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { .header = {
+		.cmsg_len = CMSG_LEN(sizeof(int)),
+		.cmsg_level = SOL_SOCKET,
+		.cmsg_type = SCM_RIGHTS,
+	} };
+	char buf[size];
+	struct iovec iov = { .iov_base = buf, .iov_len = size };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+
+	pattern_fill(buf, offset, size);
+	memcpy(CMSG_DATA(&control.header), &file, sizeof(file));
+	expect(sendmsg(fd, &msg, MSG_NOSIGNAL) == (ssize_t)size, "SCM_RIGHTS: %s",
+	       strerror(errno));
+	close(file);
+}
+
+/*
+ * Files that came before the program. A call doesn't go beyond the bytes that bring some, and who
+ * can't take them has them closed.
+ */
+static void passed_files(const struct test *t)
+{
+	char buf[4000], count[64];
+	struct reader r;
+	struct pipe p;
+	struct link l;
+
+	if (t->mode != MODE_PLAIN && !sockmap_takes_unix())
+		skip("this kernel takes no unix stream sockets into a sockmap");
+	link_connect(&l, t);
+	set_nonblock(l.rx);
+	reader_open(&r, t);
+	pipe_open(&p, 0);
+	send_with_file(l.peer, 0, 1000, p.wr);
+	send_pattern(l.peer, 1000, 1000, 1000);
+	if (l.map)
+		expect_result(sockmap_insert(l.map, l.rx), 0, "insert of rx");
+	expect_result(reader_take(&r, l.rx, buf, sizeof(buf)), 1000, "bytes with a file");
+	pattern_check(buf, 0, 1000, "bytes with a file");
+	receive_all(&r, l.rx, 1000, 1000, 1000);
+	expect(!read(p.rd, buf, 1), "the file that was passed is open still");
+	snprintf(buf, sizeof(buf), "/proc/self/fdinfo/%d", l.rx);
+	grep_file(buf, "scm_fds:", count, sizeof(count));
+	expect(!strstr(count, "scm_fds:") || strstr(count, "scm_fds: 0\n"), "files on their way: %s",
+	       count);
+}
+
 #define OTHER(fn, text, ...) { .group = "other", .name = text, .run = fn, __VA_ARGS__ }
 
 static const struct behaviour behaviours[] = {
@@ -303,6 +363,8 @@ static const struct behaviour behaviours[] = {
 	      .flags = ASK_READ | V4_ONLY),
 	OTHER(urgent, "urgent", .modes = SKB_MODES | BIT(MODE_PLAIN), .flags = ASK_READ),
 	OTHER(urgent_mark, "urgent-mark", .modes = MSG_MODES | BIT(MODE_PLAIN)),
+	OTHER(passed_files, "passed-files", .modes = UNIX_MODES | AND_UNIX,
+	      .flags = ASK_READ | UNIX_ONLY),
 	{ .group = "sendfile", .name = "data", .run = sendfile_data, .modes = ALL_MODES },
 };
 

@@ -193,6 +193,21 @@ static void fionread_follows(const struct test *t)
 	expect(fionread(s->l.rx) == 0, "FIONREAD %d after the last byte", fionread(s->l.rx));
 }
 
+/* What came before the program goes by way of it, or past it. */
+static void fionread_older(const struct test *t)
+{
+	static struct scene s;
+
+	link_connect(&s.l, t);
+	set_nonblock(s.l.rx);
+	reader_open(&s.r, t);
+	send_pattern(s.l.peer, 0, 1000, 1000);
+	link_insert(&s.l);
+	expect(fionread(s.l.rx) == 1000, "FIONREAD %d of 1000", fionread(s.l.rx));
+	receive_all(&s.r, s.l.rx, 0, 1000, 1000);
+	expect(fionread(s.l.rx) == 0, "FIONREAD %d after the last byte", fionread(s.l.rx));
+}
+
 #define POLL_CASE(fn, text) { .group = "poll", .name = text, .run = fn, \
 	.modes = ALL_MODES | AND_UNIX, .flags = ASK_READ }
 
@@ -204,6 +219,8 @@ static const struct behaviour behaviours[] = {
 	POLL_CASE(epoll_edge, "epoll-edge"),
 	POLL_CASE(epoll_edge_stream, "epoll-edge-stream"),
 	POLL_CASE(fionread_follows, "fionread"),
+	{ .group = "poll", .name = "fionread-older", .run = fionread_older,
+	  .modes = UNIX_MODES | AND_UNIX, .flags = ASK_READ | UNIX_ONLY },
 };
 
 const struct suite poll_suite = SUITE(behaviours);
