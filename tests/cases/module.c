@@ -25,6 +25,7 @@
 #include "take.h"
 
 #define STREAM		262144
+#define ODD_CHUNK	3001
 
 static void load_unload(const struct test *t)
 {
@@ -157,6 +158,26 @@ static void copies(const struct test *t)
 	stream(t, STREAM);
 	expect_result(ko_counter("CopiedParamBytes"), STREAM, "bytes copied by parameter");
 	expect_result(ko_counter("GiftedBytes"), 0, "bytes gifted");
+}
+
+/* Into a pipe of one slot: the end of the page that is copied to cuts short what is copied. */
+static void copies_one_slot(const struct test *t)
+{
+	const size_t size = 20 * ODD_CHUNK;
+	struct reader r;
+	struct link l;
+
+	ko_need();
+	ko_unload_in_time();
+	expect_result(ko_load("copy=1"), 0, "load with copy=1");
+	link_open(&l, t);
+	set_nonblock(l.rx);
+	reader_open(&r, t);
+	reader_set_pipe_size(&r, 4096);
+	send_pattern(l.tx, 0, size, ODD_CHUNK);
+	receive_all(&r, l.rx, 0, size, size);
+	expect_result(ko_counter("CopiedParamBytes"), size, "bytes copied by parameter");
+	expect_result(ko_set_parameter("copy", "0"), 0, "copy=0");
 }
 
 /*
@@ -347,20 +368,30 @@ static int port_of(int fd, bool of_peer)
 	return ntohs(at.sin_port);
 }
 
-/* A call that gives nothing is in the trace too. */
-static void expect_ports_in_trace(const struct test *t)
+static void expect_call_in_trace(struct link *l, struct reader *r, size_t len, ssize_t want)
+{
+	char text[96], buf[16];
+
+	expect_result(reader_take(r, l->rx, buf, len), want, "a splice of %zu bytes", len);
+	snprintf(text, sizeof(text), "sport=%d dport=%d len=%zu ret=%zd", port_of(l->rx, false),
+		 port_of(l->rx, true), len, want);
+	expect(in_trace(text), "no '%s' in the trace", text);
+}
+
+/* Whatever a call gives, it is in the trace, with what it was asked for. */
+static void expect_calls_in_trace(const struct test *t)
 {
 	struct reader r;
-	char text[64], byte;
 	struct link l;
 
 	link_open(&l, t);
 	set_nonblock(l.rx);
 	reader_open(&r, t);
-	expect_result(reader_take(&r, l.rx, &byte, 1), -EAGAIN, "nothing there");
-	snprintf(text, sizeof(text), "sport=%d dport=%d ", port_of(l.rx, false),
-		 port_of(l.rx, true));
-	expect(in_trace(text), "no '%s' in the trace", text);
+	expect_call_in_trace(&l, &r, 1, -EAGAIN);
+	send_pattern(l.tx, 0, 10, 10);
+	await_readable(l.rx);
+	expect_call_in_trace(&l, &r, 7, 7);
+	expect_call_in_trace(&l, &r, 16, 3);
 }
 
 /* Reads the trace as it comes: the module's unloading empties it. */
@@ -415,10 +446,10 @@ static void tracepoints(const struct test *t)
 	expect_result(ko_set_parameter("copy", "1"), 0, "copy=1");
 	stream(t, STREAM);
 	expect_result(ko_set_parameter("copy", "0"), 0, "copy=0");
-	expect_ports_in_trace(t);
-	expect_result(write_file(EVENTS_ENABLE, 0, "0"), 0, "tracepoints off");
 	served = sum_in_trace("ret=");
 	copied = sum_in_trace("bytes=");
+	expect_calls_in_trace(t);
+	expect_result(write_file(EVENTS_ENABLE, 0, "0"), 0, "tracepoints off");
 	expect_result(served, STREAM, "bytes that calls returned, in the trace");
 	expect_result(copied, STREAM, "bytes copied, in the trace");
 	/* Nobody's trace may keep the module from going. */
@@ -460,6 +491,43 @@ static void counts(const struct test *t)
 	expect_result(ko_counter("Served"), 2, "calls served");
 	expect_result(ko_counter("Restarts"), 0, "calls that start again");
 	expect_result(ko_counter("NoMemory"), 0, "pages wanting");
+	link_finish(&l, 0);
+	expect_result(reader_take(&r, l.rx, buf, sizeof(buf)), 0, "the end");
+	expect_result(ko_counter("Served"), 2, "calls served, without the one that found the end");
+}
+
+/* The same of a unix socket in a map without programs, in which all is the kernel's function's. */
+static void counts_unix(const struct test *t)
+{
+	struct reader r;
+	struct call c;
+	char buf[4096];
+	int tx, rx;
+
+	ko_need();
+	if (!sockmap_takes_unix())
+		skip("this kernel takes no unix stream sockets into a sockmap");
+	ko_unload_in_time();
+	expect_result(ko_load(""), 0, "load");
+	rx = stream_pair(t->family, &tx);
+	reader_open(&r, t);
+	bare_sockmap_insert(rx);
+	send_pattern(tx, 0, 1000, 1000);
+	expect_result(reader_take(&r, rx, buf, sizeof(buf)), 1000, "a splice");
+	expect_result(ko_counter("PassedUnix"), 1, "calls passed on");
+	expect_result(ko_counter("Served"), 1, "calls served");
+	set_blocking(rx, false);
+	expect_result(reader_take(&r, rx, buf, sizeof(buf)), -EAGAIN, "nothing there");
+	expect_result(ko_counter("PassedUnix"), 2, "calls passed on");
+	expect_result(ko_counter("Waits"), 0, "sleeps");
+	set_blocking(rx, true);
+	call_start_asleep(&c, t, rx, sizeof(buf));
+	send_pattern(tx, 1000, 10, 10);
+	expect_result(call_end(&c, "bytes came"), 10, "a splice that waits");
+	expect(ko_counter("Waits") >= 1, "no sleep was counted");
+	close(tx);
+	expect_result(reader_take(&r, rx, buf, sizeof(buf)), 0, "the end");
+	expect_result(ko_counter("Served"), 2, "calls served, without the one that found the end");
 }
 
 /* Nobody's traffic but that of sockets in a sockmap goes through the module. */
@@ -545,6 +613,7 @@ static const struct behaviour behaviours[] = {
 	MODULE(kernel_consumes, "kernel-consumes", .modes = SOCKMAP_MODES | AND_UNIX),
 	MODULE(copies, "copy", .modes = SOCKMAP_MODES),
 	MODULE(zero_copy, "zero-copy", .modes = SOCKMAP_MODES),
+	MODULE(copies_one_slot, "copy-one-slot", .modes = SOCKMAP_MODES, .flags = V4_ONLY),
 	MODULE(copy_toggled, "copy-toggled", .modes = SOCKMAP_MODES, .flags = V4_ONLY),
 	MODULE(traced, "function-tracer", .arg = &(const struct tracing){
 		TRACEFS "/current_tracer", "function", TRACEFS "/current_tracer", "nop" }),
@@ -555,6 +624,7 @@ static const struct behaviour behaviours[] = {
 	       .flags = V4_ONLY),
 	MODULE(unload_traced, "unload-traced", .modes = BIT(MODE_MSG_INGRESS), .flags = V4_ONLY),
 	MODULE(counts, "counts", .modes = BIT(MODE_MSG_INGRESS), .flags = V4_ONLY),
+	MODULE(counts_unix, "counts", .modes = BIT(MODE_SKB_PASS) | AND_UNIX, .flags = UNIX_ONLY),
 	MODULE(plain_untouched, "untouched", .modes = BIT(MODE_PLAIN)),
 	{ .group = "module", .name = "loads-leave-nothing", .run = loads_leave_nothing,
 	  .limit = 60 },
