@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -30,6 +31,7 @@
 #define BYTES		500
 #define LOCKED_MS	100
 #define HELD_MS		2500	/* longer than any unload takes */
+#define NR_COUNTED	2
 
 /* A stream that goes on until told. Nonblocking: without the module it finds nothing. */
 struct traffic {
@@ -398,6 +400,78 @@ static void locked_out(const struct test *t)
 	expect_result(call_end(&c, "FIN"), 0, "the call, in the kernel's function");
 }
 
+static const struct test simplest = { .mode = MODE_MSG_INGRESS, .family = AF_INET };
+
+/* Calls that start again are counted, which can be seen while another one keeps the module. */
+static void restarts_counted(const struct test *t)
+{
+	static atomic_bool unloaded;
+	struct link l[NR_COUNTED], held;
+	struct call c[NR_COUNTED], last;
+	struct lock_holder holder;
+	pthread_t unloader;
+	long long before;
+	double end;
+
+	ko_need();
+	before = ko_counter("Restarts");
+	for (int i = 0; i < NR_COUNTED; i++) {
+		link_open(&l[i], t);
+		call_start_asleep(&c[i], t, l[i].rx, 4000);
+	}
+	link_open(&held, &simplest);
+	lock_hold(&holder, held.rx);
+	call_start(&last, t, held.rx, 4000);
+	call_expect_asleep(&last, LOCKED_MS);
+	thread_start(&unloader, run_unload, &unloaded);
+	end = now() + (HELD_MS * slowness + PATIENCE_MS) / 1000.0;
+	while (ko_counter("Restarts") != before + NR_COUNTED) {
+		expect(now() < end, "%lld of %d calls that started again were counted",
+		       ko_counter("Restarts") - before, NR_COUNTED);
+		sleep_ms(5);
+	}
+	expect(!unloaded, "unloaded with a reader in the module's text");
+	lock_let_go(&holder);
+	pthread_join(unloader, NULL);
+	for (int i = 0; i < NR_COUNTED; i++)
+		call_expect_asleep(&c[i], 1);
+}
+
+#define CPU_ONLINE "/sys/devices/system/cpu/cpu1/online"
+
+/* A thread, 0 for this one, on the CPUs from `first` to `last`. */
+static void run_on(pid_t tid, int first, int last)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	for (int cpu = first; cpu <= last; cpu++)
+		CPU_SET(cpu, &cpus);
+	expect(!sched_setaffinity(tid, sizeof(cpus), &cpus), "affinity: %s", strerror(errno));
+}
+
+/* A reader that went to sleep on a CPU which has been taken away since. */
+static void asleep_offline(const struct test *t)
+{
+	struct link l;
+	struct call c;
+	int err;
+
+	ko_need();
+	if (access(CPU_ONLINE, W_OK))
+		skip("no second CPU that can be taken away");
+	link_open(&l, t);
+	run_on(0, 1, 1);
+	call_start_asleep(&c, t, l.rx, 4000);
+	run_on(0, 0, CPU_SETSIZE - 1);
+	run_on(c.tid, 0, CPU_SETSIZE - 1);
+	expect_result(write_file(CPU_ONLINE, 0, "0"), 0, "CPU 1 offline");
+	err = ko_unload();
+	expect_result(write_file(CPU_ONLINE, 0, "1"), 0, "CPU 1 online");
+	expect_result(err, 0, "unload");
+	call_expect_asleep(&c, 1);
+}
+
 #define UNLOAD(fn, text, ...) { .group = "module", .name = "unload-" text, .run = fn, \
 	.modes = SOCKMAP_MODES | AND_UNIX, __VA_ARGS__ }
 
@@ -414,6 +488,11 @@ static const struct behaviour behaviours[] = {
 	UNLOAD(bytes_in_socket, "bytes-in-socket", .flags = V4_ONLY),
 	UNLOAD(locked_out, "locked-out", .flags = ASK_SPLATS | V4_ONLY | TCP_ONLY, .limit = 20),
 	UNLOAD(ring_asleep, "io_uring-asleep", .flags = V4_ONLY),
+	{ .group = "module", .name = "unload-counts", .run = restarts_counted,
+	  .modes = BIT(MODE_MSG_INGRESS) | BIT(MODE_SKB_PASS) | AND_UNIX, .flags = V4_ONLY,
+	  .limit = 20 },
+	{ .group = "module", .name = "unload-offline", .run = asleep_offline,
+	  .modes = BIT(MODE_MSG_INGRESS), .flags = V4_ONLY, .limit = 20 },
 };
 
 const struct suite unload_suite = SUITE(behaviours);
