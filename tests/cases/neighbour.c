@@ -380,6 +380,48 @@ static void other_second(const struct test *t)
 	expect_not_served();
 }
 
+#define NAMESAKE	"namesake"
+#define NAMESAKE_FILE	"/module/" NAMESAKE ".ko"
+#define NAMESAKE_CALL	"/sys/module/" NAMESAKE "/parameters/call"
+
+static void namesake_load(void)
+{
+	int fd = open(NAMESAKE_FILE, O_RDONLY | O_CLOEXEC);
+
+	expect(fd >= 0, NAMESAKE_FILE ": %s", strerror(errno));
+	expect(!syscall(__NR_finit_module, fd, "", 0), "load of " NAMESAKE_FILE ": %s",
+	       strerror(errno));
+	close(fd);
+}
+
+static void expect_own_answer(int fd, const char *when)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", fd);
+	expect_result(write_file(NAMESAKE_CALL, 0, text), 0, "a namesake of " HOOKED ", %s", when);
+}
+
+/* A function of that name in another module, whose sockets are none of ours. */
+static void namesake(const struct test *t)
+{
+	struct link l;
+
+	(void)t;
+	ko_need();
+	ko_unload_in_time();
+	namesake_load();
+	link_open(&l, &simplest);
+	expect_own_answer(l.rx, "without the module");
+	expect_result(ko_load(""), 0, "load beside the namesake");
+	expect_served();
+	expect_own_answer(l.rx, "with the module");
+	link_close(&l);
+	ko_unload_in_time();
+	expect(!syscall(__NR_delete_module, NAMESAKE, O_NONBLOCK), "unload of " NAMESAKE ": %s",
+	       strerror(errno));
+}
+
 static void ftrace_off_asleep(const struct test *t)
 {
 	struct sleeper s;
@@ -422,6 +464,7 @@ static const struct behaviour behaviours[] = {
 	NEIGHBOUR(owner_second, "livepatch-owner-second"),
 	NEIGHBOUR(other_first, "livepatch-other-first"),
 	NEIGHBOUR(other_second, "livepatch-other-second"),
+	NEIGHBOUR(namesake, "namesake"),
 	NEIGHBOUR(ftrace_off_asleep, "ftrace-stays-on-asleep"),
 };
 

@@ -13,7 +13,7 @@ module_path() {
 }
 
 # Modules that tests load beside ours, each in a directory of tests/ with the name given here.
-TEST_MODULES="livepatch/neighbour_livepatch unreadable/unreadable"
+TEST_MODULES="livepatch/neighbour_livepatch namesake/namesake unreadable/unreadable"
 
 test_module_path() {
 	echo "$CACHE/test-modules/$1/$2.ko"
