@@ -605,7 +605,7 @@ static void partly_read_before_backlog(const struct test *t)
 	mixed_take_until(&s, MIXED_CHUNK, WAITING + 2 * BEHIND, FULL_PARTS * WAITING, taken);
 }
 
-/* A program whose bytes were read leaves, is back, and what was read meanwhile has its time again. */
+/* A program whose bytes were read leaves and is back; meanwhile an skb was read in part. */
 static void partly_read_again(const struct test *t)
 {
 	struct scene s;
