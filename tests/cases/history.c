@@ -34,12 +34,13 @@ struct leaving {
 };
 
 /* Into a map besides the case's own. */
-static void insert_in_other(struct scene *s, enum sockmap_mode mode)
+static struct sockmap *insert_in_other(struct scene *s, enum sockmap_mode mode)
 {
 	struct sockmap *other = sockmap_open(mode);
 
 	expect(other, "sockmap_open: %s", strerror(errno));
 	expect_result(sockmap_insert(other, s->l.rx), 0, "insert of rx, other map");
+	return other;
 }
 
 static void insert_in_both(struct scene *s, bool in_msg_map)
@@ -178,6 +179,12 @@ static void need_trace_of_reading(const struct test *t)
 {
 	if (t->mode != MODE_PLAIN && t->family != AF_UNIX && !sockmap_traces_reading())
 		skip("this kernel keeps no trace of what was read");
+}
+
+static void need_second_verdict(const struct scene *s)
+{
+	if (s->l.map && !sockmap_gives_second_verdict())
+		skip("this kernel gives a socket no second verdict program");
 }
 
 /* The program gets skbs whole. What was read of one before may not come again. */
@@ -364,12 +371,7 @@ static void mixed_take_until(struct scene *s, size_t chunk, uint64_t own, uint64
 static void open_mere_target(struct scene *s, const struct test *t)
 {
 	scene_open(s, t);
-	expect_result(sockmap_detach_programs(s->l.map), 0, "detach");
-	scene_insert(s);
-	expect_result(sockmap_attach_programs(s->l.map), 0, "attach");
-	expect_result(sockmap_route(s->l.map, t->family == AF_UNIX ? s->l.tx : s->l.via, s->l.rx),
-		      0, "route");
-	expect_result(sockmap_insert(s->l.map, s->l.via), 0, "insert of via");
+	scene_insert_mere_target(s, s->l.via, t->family == AF_UNIX ? s->l.tx : s->l.via);
 	set_nodelay(s->l.tx);
 }
 
@@ -464,6 +466,15 @@ static void behind_stale(const struct test *t)
 #define FIN_MS (100 * slowness)
 #define ARRIVES_MS (50 * slowness)
 
+/* Redirected bytes, of which the last ones stay in ingress_skb. */
+static void fill_rcvbuf(struct scene *s)
+{
+	set_buffer(s->l.rx, SO_RCVBUF, FULL_RCVBUF);
+	for (int i = 0; i < FULL_PARTS; i++)
+		mixed_send(s->l.tx, REDIRECTED, i * WAITING, WAITING);
+	sleep_ms(ARRIVES_MS);
+}
+
 /* Redirected bytes, and own ones behind them; a splice has had half of the former. */
 static void open_both_queued(struct scene *s, const struct test *t, uint64_t taken[NR_STREAMS])
 {
@@ -476,9 +487,10 @@ static void open_both_queued(struct scene *s, const struct test *t, uint64_t tak
 	expect_result(mixed_take(s, WAITING / 2, taken), WAITING / 2, "both are there");
 }
 
-static void redirect_fin(struct scene *s)
+/* The FIN has arrived when this returns, also where nothing shows that. */
+static void send_fin(int fd)
 {
-	expect(!shutdown(s->l.tx, SHUT_WR), "shutdown: %s", strerror(errno));
+	expect(!shutdown(fd, SHUT_WR), "shutdown: %s", strerror(errno));
 	sleep_ms(FIN_MS);
 }
 
@@ -517,7 +529,7 @@ static void behind_redirected_fin(const struct test *t)
 	open_mere_target(&s, t);
 	mixed_send(s.l.tx, REDIRECTED, 0, WAITING);
 	mixed_take_until(&s, MIXED_CHUNK, 0, WAITING, taken);
-	redirect_fin(&s);
+	send_fin(s.l.tx);
 	mixed_send(s.l.peer, OWN, 0, WAITING);
 	await_readable(s.l.rx);
 	mixed_take_until(&s, MIXED_CHUNK, WAITING, WAITING, taken);
@@ -538,7 +550,7 @@ static void redirected_fin_then_program(const struct test *t)
 	struct scene s;
 
 	open_mere_target(&s, t);
-	redirect_fin(&s);
+	send_fin(s.l.tx);
 	mixed_send(s.l.peer, OWN, 0, WAITING);
 	await_readable(s.l.rx);
 	insert_in_other(&s, MODE_SKB_PASS);
@@ -558,7 +570,7 @@ static void redirected_fin_alone(const struct test *t)
 	open_both_queued(&s, t, taken);
 	expect(recv(s.l.rx, buf, WAITING / 2, 0) == WAITING / 2, "recv: %s", strerror(errno));
 	mixed_check(buf, WAITING / 2, taken);
-	redirect_fin(&s);
+	send_fin(s.l.tx);
 	insert_in_other(&s, MODE_SKB_PASS);
 	mixed_take_until(&s, MIXED_CHUNK, WAITING, WAITING, taken);
 }
@@ -596,10 +608,7 @@ static void partly_read_before_backlog(const struct test *t)
 	insert_in_other(&s, MODE_SKB_PASS);
 	mixed_send(s.l.peer, OWN, WAITING, BEHIND);
 	sleep_ms(ARRIVES_MS);
-	set_buffer(s.l.rx, SO_RCVBUF, FULL_RCVBUF);
-	for (int i = 0; i < FULL_PARTS; i++)
-		mixed_send(s.l.tx, REDIRECTED, i * WAITING, WAITING);
-	sleep_ms(ARRIVES_MS);
+	fill_rcvbuf(&s);
 	mixed_send(s.l.peer, OWN, WAITING + BEHIND, BEHIND);
 	sleep_ms(ARRIVES_MS);
 	mixed_take_until(&s, MIXED_CHUNK, WAITING + 2 * BEHIND, FULL_PARTS * WAITING, taken);
@@ -612,8 +621,7 @@ static void partly_read_again(const struct test *t)
 
 	scene_open(&s, t);
 	need_trace_of_reading(t);
-	if (s.l.map && !sockmap_gives_second_verdict())
-		skip("this kernel gives a socket no second verdict program");
+	need_second_verdict(&s);
 	insert_in_both(&s, false);
 	scene_send(&s, WAITING);
 	scene_take_all(&s);
@@ -639,8 +647,7 @@ static void verdict_returns(const struct test *t)
 	struct scene s;
 
 	scene_open(&s, t);
-	if (s.l.map && !sockmap_gives_second_verdict())
-		skip("this kernel gives a socket no second verdict program");
+	need_second_verdict(&s);
 	insert_in_both(&s, false);
 	if (how->looked)
 		scene_expect_nothing(&s);
@@ -906,6 +913,13 @@ static bool kernel_tells_resizing(void)
 	return tells;
 }
 
+static void send_dropped(struct scene *s)
+{
+	static const char junk[DROPPED];
+
+	expect(send(s->l.peer, junk, DROPPED, 0) == DROPPED, "send: %s", strerror(errno));
+}
+
 /*
  * What a program drops counts as read at once, and isn't what a reader has had of the skb before
  * it. Bytes in between have the kernel call the program for that one, or the others would be added
@@ -913,7 +927,6 @@ static bool kernel_tells_resizing(void)
  */
 static void dropped_behind(const struct test *t)
 {
-	static const char junk[DROPPED];
 	const size_t *more = t->b->arg;
 	struct scene s;
 
@@ -921,14 +934,12 @@ static void dropped_behind(const struct test *t)
 	need_trace_of_reading(t);
 	if (!kernel_tells_resizing())
 		skip("nothing tells what was read before from what was dropped");
-	sockmap_close(s.l.map);
-	s.l.map = sockmap_open_drop(DROPPED);
-	expect(s.l.map, "sockmap_open_drop: %s", strerror(errno));
+	link_use_map(&s.l, sockmap_open_drop(DROPPED));
 	scene_send(&s, WAITING);
 	scene_take(&s, 400);
 	scene_insert(&s);
 	scene_send(&s, BEHIND);
-	expect(send(s.l.peer, junk, DROPPED, 0) == DROPPED, "send: %s", strerror(errno));
+	send_dropped(&s);
 	sleep_ms(ARRIVES_MS);
 	if (*more)
 		scene_send(&s, *more);
@@ -948,9 +959,7 @@ static void partly_read_of_several(const struct test *t)
 	ssize_t n;
 
 	scene_open(&s, t);
-	sockmap_close(s.l.map);
-	s.l.map = sockmap_open_drop(0);
-	expect(s.l.map, "sockmap_open_drop: %s", strerror(errno));
+	link_use_map(&s.l, sockmap_open_drop(0));
 	send_apart(s.l.peer, 0, SEGMENTS * DROPPED, DROPPED);
 	sleep_ms(ARRIVES_MS);
 	scene_take(&s, 100);
@@ -970,9 +979,7 @@ static void shortened(const struct test *t)
 	struct scene s;
 
 	scene_open(&s, t);
-	sockmap_close(s.l.map);
-	s.l.map = sockmap_open_halve();
-	expect(s.l.map, "sockmap_open_halve: %s", strerror(errno));
+	link_use_map(&s.l, sockmap_open_halve());
 	scene_insert(&s);
 	scene_send(&s, WAITING);
 	scene_take(&s, WAITING / 2);
@@ -983,16 +990,13 @@ static void shortened(const struct test *t)
 /* Bytes that a program added to what it drops count as read, and were never anywhere. */
 static void dropped_longer(const struct test *t)
 {
-	static const char junk[DROPPED];
 	struct scene s;
 
 	scene_open(&s, t);
-	sockmap_close(s.l.map);
-	s.l.map = sockmap_open_grow_drop(DROPPED);
-	expect(s.l.map, "sockmap_open_grow_drop: %s", strerror(errno));
+	link_use_map(&s.l, sockmap_open_grow_drop(DROPPED));
 	scene_insert(&s);
 	scene_send(&s, WAITING);
-	expect(send(s.l.peer, junk, DROPPED, 0) == DROPPED, "send: %s", strerror(errno));
+	send_dropped(&s);
 	sleep_ms(ARRIVES_MS);
 	scene_take_all(&s);
 	scene_goes_on(&s);
@@ -1001,17 +1005,14 @@ static void dropped_longer(const struct test *t)
 /* The same in front of the first byte that the program passes. */
 static void longer_dropped_first(const struct test *t)
 {
-	static const char junk[DROPPED];
 	struct scene s;
 
 	scene_open(&s, t);
 	if (!kernel_tells_resizing())
 		skip("nothing tells what was read before from what was dropped");
-	sockmap_close(s.l.map);
-	s.l.map = sockmap_open_grow_drop(DROPPED);
-	expect(s.l.map, "sockmap_open_grow_drop: %s", strerror(errno));
+	link_use_map(&s.l, sockmap_open_grow_drop(DROPPED));
 	scene_insert(&s);
-	expect(send(s.l.peer, junk, DROPPED, 0) == DROPPED, "send: %s", strerror(errno));
+	send_dropped(&s);
 	scene_send(&s, WAITING);
 	scene_take_all(&s);
 	scene_goes_on(&s);
@@ -1020,15 +1021,12 @@ static void longer_dropped_first(const struct test *t)
 /* The kernel's place in the stream is beyond its end then, until bytes come past the program. */
 static void longer_dropped_leaves(const struct test *t)
 {
-	static const char junk[DROPPED];
 	struct scene s;
 
 	scene_open(&s, t);
-	sockmap_close(s.l.map);
-	s.l.map = sockmap_open_grow_drop(DROPPED);
-	expect(s.l.map, "sockmap_open_grow_drop: %s", strerror(errno));
+	link_use_map(&s.l, sockmap_open_grow_drop(DROPPED));
 	insert_in_both(&s, false);
-	expect(send(s.l.peer, junk, DROPPED, 0) == DROPPED, "send: %s", strerror(errno));
+	send_dropped(&s);
 	sleep_ms(ARRIVES_MS);
 	scene_expect_nothing(&s);
 	scene_remove(&s);
@@ -1062,8 +1060,7 @@ static void parser_left_behind(const struct test *t)
 	struct scene s;
 
 	scene_open(&s, t);
-	if (s.l.map && !sockmap_gives_second_verdict())
-		skip("this kernel gives a socket no second verdict program");
+	need_second_verdict(&s);
 	insert_in_both(&s, false);
 	scene_send(&s, WAITING);
 	scene_take_all(&s);
@@ -1118,14 +1115,13 @@ static void own_behind_redirected(const struct test *t)
 	struct scene s;
 
 	open_mere_target(&s, t);
-	pass = sockmap_open(MODE_SKB_PASS);
-	expect(pass, "sockmap_open: %s", strerror(errno));
-	if (*no_room)
-		set_buffer(s.l.rx, SO_RCVBUF, FULL_RCVBUF);
-	for (size_t i = 0; i < redirected; i += WAITING)
-		mixed_send(s.l.tx, REDIRECTED, i, WAITING);
-	sleep_ms(ARRIVES_MS);
-	expect_result(sockmap_insert(pass, s.l.rx), 0, "insert of rx");
+	if (*no_room) {
+		fill_rcvbuf(&s);
+	} else {
+		mixed_send(s.l.tx, REDIRECTED, 0, WAITING);
+		sleep_ms(ARRIVES_MS);
+	}
+	pass = insert_in_other(&s, MODE_SKB_PASS);
 	mixed_send(s.l.peer, OWN, 0, WAITING);
 	sleep_ms(ARRIVES_MS);
 	expect_result(sockmap_remove(pass, s.l.rx), 0, "removal of rx");
@@ -1143,8 +1139,7 @@ static void older_by_edges(const struct test *t)
 	struct scene s;
 
 	scene_open(&s, t);
-	if (s.l.map && !sockmap_gives_second_verdict())
-		skip("this kernel gives a socket no second verdict program");
+	need_second_verdict(&s);
 	insert_in_both(&s, false);
 	scene_expect_nothing(&s);
 	scene_remove(&s);
@@ -1155,19 +1150,6 @@ static void older_by_edges(const struct test *t)
 	scene_goes_on(&s);
 }
 
-static void finish_own(struct scene *s)
-{
-	expect(!shutdown(s->l.peer, SHUT_WR), "shutdown: %s", strerror(errno));
-	sleep_ms(FIN_MS);
-}
-
-static void expect_mixed_end(struct scene *s)
-{
-	char byte;
-
-	expect_result(reader_take(&s->r, s->l.rx, &byte, 1), 0, "behind all bytes");
-}
-
 /* The end of its own stream isn't the end for redirected bytes that come behind. */
 static void behind_own_fin(const struct test *t)
 {
@@ -1176,12 +1158,12 @@ static void behind_own_fin(const struct test *t)
 
 	scene_open(&s, t);
 	link_insert(&s.l);
-	finish_own(&s);
+	send_fin(s.l.peer);
 	mixed_send(s.l.tx, REDIRECTED, 0, WAITING);
 	sleep_ms(ARRIVES_MS);
 	mixed_take_until(&s, MIXED_CHUNK, 0, WAITING, taken);
-	expect_mixed_end(&s);
-	expect_mixed_end(&s);
+	scene_expect_end(&s);
+	scene_expect_end(&s);
 }
 
 /* The own bytes and their end wait in ingress_skb, behind redirected ones that have no room. */
@@ -1194,15 +1176,12 @@ static void ends_behind_full(const struct test *t)
 	scene_open(&s, t);
 	link_insert(&s.l);
 	set_nodelay(s.l.tx);
-	set_buffer(s.l.rx, SO_RCVBUF, FULL_RCVBUF);
-	for (int i = 0; i < FULL_PARTS; i++)
-		mixed_send(s.l.tx, REDIRECTED, i * WAITING, WAITING);
-	sleep_ms(ARRIVES_MS);
+	fill_rcvbuf(&s);
 	mixed_send(s.l.peer, OWN, 0, WAITING);
-	finish_own(&s);
+	send_fin(s.l.peer);
 	while (taken[OWN] < WAITING || taken[REDIRECTED] < redirected)
 		mixed_take(&s, MIXED_CHUNK, taken);
-	expect_mixed_end(&s);
+	scene_expect_end(&s);
 }
 
 /* Sender of an sk_msg mode; its bytes go to ingress_msg while it is in the map. */

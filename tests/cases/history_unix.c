@@ -164,11 +164,7 @@ static void tcp_fin_redirected(const struct test *t)
 
 	scene_open(&s, t);
 	via = stream_pair(AF_INET, &tx);
-	expect_result(sockmap_detach_programs(s.l.map), 0, "detach");
-	scene_insert(&s);
-	expect_result(sockmap_attach_programs(s.l.map), 0, "attach");
-	expect_result(sockmap_route(s.l.map, via, s.l.rx), 0, "route");
-	expect_result(sockmap_insert(s.l.map, via), 0, "insert of via");
+	scene_insert_mere_target(&s, via, via);
 	send_pattern(tx, 0, WAITING, WAITING);
 	s.sent = WAITING;
 	scene_take_all(&s);

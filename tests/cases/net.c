@@ -246,11 +246,16 @@ void link_open(struct link *l, const struct test *t)
 	link_insert(l);
 }
 
+void link_use_map(struct link *l, struct sockmap *map)
+{
+	expect(map, "a map of one's own: %s", strerror(errno));
+	sockmap_close(l->map);
+	l->map = map;
+}
+
 void link_use_records(struct link *l, size_t bytes)
 {
-	sockmap_close(l->map);
-	l->map = sockmap_open_records(bytes);
-	expect(l->map, "sockmap_open_records: %s", strerror(errno));
+	link_use_map(l, sockmap_open_records(bytes));
 }
 
 void link_open_in(struct link *l, const struct test *t, struct sockmap *map)

@@ -48,6 +48,8 @@ void link_insert_others(struct link *l);
 void link_open(struct link *l, const struct test *t);
 /* Before anything is in the map: one whose parser says that every message is so long. */
 void link_use_records(struct link *l, size_t bytes);
+/* The same with another map in the place of its own; NULL and errno fail the case. */
+void link_use_map(struct link *l, struct sockmap *map);
 /* The same with a map that is there already (NULL in plain mode). */
 void link_open_in(struct link *l, const struct test *t, struct sockmap *map);
 /* Takes the sockets out of the map: they are plain TCP from then on. */

@@ -91,3 +91,12 @@ void scene_remove(struct scene *s)
 	if (s->l.map)
 		expect_result(sockmap_remove(s->l.map, s->l.rx), 0, "removal of rx");
 }
+
+void scene_insert_mere_target(struct scene *s, int via, int from)
+{
+	expect_result(sockmap_detach_programs(s->l.map), 0, "detach");
+	scene_insert(s);
+	expect_result(sockmap_attach_programs(s->l.map), 0, "attach");
+	expect_result(sockmap_route(s->l.map, from, s->l.rx), 0, "route");
+	expect_result(sockmap_insert(s->l.map, via), 0, "insert of via");
+}

@@ -23,6 +23,11 @@ struct scene {
 void scene_open(struct scene *s, const struct test *t);
 void scene_insert(struct scene *s);	/* rx */
 void scene_remove(struct scene *s);	/* rx */
+/*
+ * The same without the map's programs. What arrives at `via` is redirected to rx; `from` is what
+ * sockmap_route() wants of it.
+ */
+void scene_insert_mere_target(struct scene *s, int via, int from);
 
 /* Bytes of rx's own stream, all of which are there when this returns. */
 void scene_send(struct scene *s, size_t size);
