@@ -11,9 +11,9 @@
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/mptcp.h>
+#include <linux/tcp.h>
 #include <net/if.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,6 +117,16 @@ int mptcp_pair(int family, int *connecting)
 	       strerror(errno));
 	expect(!(info.mptcpi_flags & MPTCP_INFO_FLAG_FALLBACK), "MPTCP fell back to TCP");
 	return fd;
+}
+
+struct tcp_info tcp_info(int fd)
+{
+	struct tcp_info info = {};
+	socklen_t len = sizeof(info);
+
+	expect(!getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len), "TCP_INFO: %s",
+	       strerror(errno));
+	return info;
 }
 
 struct sockmap *open_map(const struct test *t)

@@ -64,6 +64,7 @@ int stream_pair(int family, int *connecting);
 int mptcp_pair(int family, int *connecting);
 int tcp_listen(int family);
 int tcp_connect(int listener);		/* by the listener's protocol */
+struct tcp_info tcp_info(int fd);	/* linux/tcp.h has the type */
 
 /* EBUSY: for a moment something still holds the psock of the time before. */
 int sockmap_insert_patiently(struct sockmap *map, int fd);

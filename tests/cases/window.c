@@ -112,16 +112,6 @@ static void window_opens(const struct test *t)
 	       ROUNDS);
 }
 
-static struct tcp_info tcp_info(int fd)
-{
-	struct tcp_info info = {};
-	socklen_t len = sizeof(info);
-
-	expect(!getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len), "TCP_INFO: %s",
-	       strerror(errno));
-	return info;
-}
-
 /* A long stream: the sender doesn't have to ask for room again and again. */
 static void stream_flows(const struct test *t)
 {
