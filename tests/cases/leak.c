@@ -99,7 +99,7 @@ static void memory(const struct test *t)
 
 static const struct behaviour behaviours[] = {
 	{ .group = "leak", .name = "memory", .run = memory, .modes = ALL_MODES | AND_UNIX,
-	  .flags = V4_ONLY | ASK_SPLATS, .limit = 60 },
+	  .flags = V4_ONLY | ASK_SPLATS, .limit = 120 },
 };
 
 const struct suite leak_suite = SUITE(behaviours);
