@@ -260,7 +260,10 @@ static inline bool sk_msg_from_parser(const struct sk_msg *msg)
 static inline bool skb_bpf_goes_out(const struct sk_buff *skb)
 {
 #ifdef HAVE_SKB_BPF_STRPARSER
-	return skb->_sk_redir && !skb_bpf_ingress(skb);
+	/* Read once, as it may be cleared meanwhile. */
+	unsigned long redir = READ_ONCE(skb->_sk_redir);
+
+	return redir && !(redir & BPF_F_INGRESS);
 #else
 	return !tcp_skb_bpf_ingress(skb);
 #endif

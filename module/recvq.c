@@ -165,13 +165,16 @@ static bool has_room(const struct sock *sk)
  */
 static bool skb_is_own(struct sock *sk, const struct sk_buff *skb)
 {
+	/* sk_psock_backlog() may just be making it the socket's. */
+	const struct sock *owner = READ_ONCE(skb->sk);
+
 	if (skb_bpf_goes_out(skb))
 		return false;
-	if (skb->sk == sk)
+	if (owner == sk)
 		return true;
 	if (sk->sk_family == AF_UNIX)
-		return skb->sk == READ_ONCE(unix_sk(sk)->peer);
-	return !skb->sk && tcp_skb_underway_may_be_own(sk, skb);
+		return owner == READ_ONCE(unix_sk(sk)->peer);
+	return !owner && tcp_skb_underway_may_be_own(sk, skb);
 }
 
 /*
@@ -181,8 +184,8 @@ static bool skb_is_own(struct sock *sk, const struct sk_buff *skb)
 static bool skb_is_stuck(struct sock *sk, struct sk_psock *psock,
 			 const struct sk_buff *skb)
 {
-	return !skb_bpf_goes_out(skb) && skb->sk != sk && !has_room(sk) &&
-	       sk_psock_queue_empty(psock);
+	return !skb_bpf_goes_out(skb) && READ_ONCE(skb->sk) != sk &&
+	       !has_room(sk) && sk_psock_queue_empty(psock);
 }
 
 /*
