@@ -260,8 +260,8 @@ static inline bool sk_msg_from_parser(const struct sk_msg *msg)
 static inline bool skb_bpf_goes_out(const struct sk_buff *skb)
 {
 #ifdef HAVE_SKB_BPF_STRPARSER
-	/* Read once, as it may be cleared meanwhile. */
-	unsigned long redir = READ_ONCE(skb->_sk_redir);
+	/* Once: sk_psock_backlog() may be clearing it, of an skb in its hand. */
+	unsigned long redir = data_race(READ_ONCE(skb->_sk_redir));
 
 	return redir && !(redir & BPF_F_INGRESS);
 #else

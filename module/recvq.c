@@ -166,7 +166,7 @@ static bool has_room(const struct sock *sk)
 static bool skb_is_own(struct sock *sk, const struct sk_buff *skb)
 {
 	/* sk_psock_backlog() may just be making it the socket's. */
-	const struct sock *owner = READ_ONCE(skb->sk);
+	const struct sock *owner = data_race(READ_ONCE(skb->sk));
 
 	if (skb_bpf_goes_out(skb))
 		return false;
@@ -184,7 +184,7 @@ static bool skb_is_own(struct sock *sk, const struct sk_buff *skb)
 static bool skb_is_stuck(struct sock *sk, struct sk_psock *psock,
 			 const struct sk_buff *skb)
 {
-	return !skb_bpf_goes_out(skb) && READ_ONCE(skb->sk) != sk &&
+	return !skb_bpf_goes_out(skb) && data_race(READ_ONCE(skb->sk)) != sk &&
 	       !has_room(sk) && sk_psock_queue_empty(psock);
 }
 

@@ -147,6 +147,8 @@ static bool control_splats_too(struct test *t, const char *splat, int tries)
 		return false;
 	t->use_read = true;
 	for (int i = 0; i < tries && !found; i++) {
+		/* Also a sign of life. */
+		printf("# asks read(2) about a kernel splat, %d\n", i + 1);
 		run_child(t, true, true, &again);
 		found = splats_have(&again.splats, splat);
 		remember_splats(t, &again.splats);
