@@ -722,7 +722,7 @@ static bool unix_settles(struct sock *sk)
 /* For how many jiffies looks have found the same first skb. */
 static u32 unix_head_age(struct sock *sk, struct sk_psock *psock)
 {
-	unsigned long head = (unsigned long)skb_peek(&sk->sk_receive_queue);
+	unsigned long head = (unsigned long)READ_ONCE(sk->sk_receive_queue.next);
 	u32 now = jiffies;
 
 	head = (head >> L1_CACHE_SHIFT) & FIELD_MAX(STATE_AHEAD);
@@ -790,7 +790,8 @@ void sms_recvq_look_unix(struct sock *sk, struct sk_psock *psock, bool ended,
 		return;
 
 	q->owner = SMS_RECVQ_PROGRAM;
-	if (skb_queue_empty(&sk->sk_receive_queue))
+	/* u->iolock keeps no sender out. */
+	if (skb_queue_empty_lockless(&sk->sk_receive_queue))
 		state_set(psock, STATE_ORDER, STATE_LOOKED);
 	else if (sk_psock_queue_empty(psock))
 		look_at_older_unix(sk, psock, q);

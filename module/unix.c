@@ -65,7 +65,8 @@ static int unix_splice_msgs(struct sock *sk, struct pipe_inode_info *pipe,
 		ret = sms_ingress_splice(sk, psock, pipe, len, &own);
 	look->to_kernel = q.owner == SMS_RECVQ_AFTER;
 	look->awaits = !ret && !look->to_kernel &&
-		       (look->ended || !skb_queue_empty(&sk->sk_receive_queue));
+		       (look->ended ||
+			!skb_queue_empty_lockless(&sk->sk_receive_queue));
 	mutex_unlock(&u->iolock);
 	sk_psock_put(sk, psock);
 	return ret;
