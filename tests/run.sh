@@ -11,6 +11,7 @@ set -euo pipefail
 SPARSE_KERNEL=6.12
 KEPT_RUNS=10
 PARALLEL_CASES='^(block|history|map|module|poll|share)/'
+HEAVY_CASES='^(leak|security)/'
 
 # shellcheck source=/dev/null
 . "$(dirname "${BASH_SOURCE[0]}")/vm/prepare.sh"
@@ -62,7 +63,24 @@ choose_targets() {
 		esac
 	done
 	mapfile -t TARGETS < <(printf '%s\n' "${TARGETS[@]}" | as_parallel | awk 'NF && !seen[$0]++')
-	[ -n "${KERNELS:-}${CASES:-}" ] || IPV4_TARGETS=$(for name in $WITHOUT_IPV6; do resolve_target "$name"; done | xargs)
+	if [ -z "${CASES:-}" ] && { [ -z "${KERNELS:-}" ] || [ "$EVERYTHING" = yes ]; }; then
+		choose_case_lists
+	fi
+}
+
+# Sets which kernels of the default set and of "all" have fewer cases than there are.
+choose_case_lists() {
+	local defaults
+	# shellcheck disable=SC2086 # a name per word
+	IPV4_TARGETS=$(resolve_targets $WITHOUT_IPV6)
+	# shellcheck disable=SC2086
+	defaults=$(resolve_targets $DEFAULT_KERNELS)
+	MORE_TARGETS=$(printf '%s\n' "${TARGETS[@]}" | { grep -vxF "${defaults// /$'\n'}" || true; } | xargs)
+}
+
+resolve_targets() {
+	local name
+	for name in "$@"; do resolve_target "$name"; done | xargs
 }
 
 # What PARALLEL makes of targets. Kernels with sanitizers stay as they are, as they are the slowest
@@ -156,6 +174,7 @@ make_guests() {
 	find_cases debug-cases --debug
 	find_cases parallel-cases
 	find_cases ipv4-cases
+	find_cases lighter-cases
 	[ -s "$RUN/cases" ] || [ -s "$RUN/debug-cases" ] || die "no case matches '${CASES:-*}'"
 	for target in "${TARGETS[@]}"; do
 		release=$(target_release "$target")
@@ -175,14 +194,16 @@ find_cases() {
 	[[ " ${globs[*]}" != *" soak/"* ]] || options+=(--soak)
 	"$(programs_path "$BUILD_ARCH")/cases/cases" --list "${options[@]}" | matching "${globs[@]}" >"$RUN/$list"
 	[ "$list" != parallel-cases ] || [ -n "${CASES:-}" ] || sed -Ei "\\#$PARALLEL_CASES#!d" "$RUN/$list"
-	[[ $list != @(parallel|ipv4)-cases ]] || [ -n "${CASES:-}" ] || sed -i '\#/v6/#d' "$RUN/$list"
+	[ "$list" != lighter-cases ] || sed -Ei "\\#$HEAVY_CASES#d" "$RUN/$list"
+	[[ $list != @(parallel|ipv4|lighter)-cases ]] || [ -n "${CASES:-}" ] || sed -i '\#/v6/#d' "$RUN/$list"
 	mkdir -p "$RUN/.shards/$list"
 	divide "$RUN/$list" "$RUN/.shards/$list"
 }
 
 # Some cases ask for what only the kernels with sanitizers have. Others run only if CASES names
-# them: where processors run at once those that race with nobody, and there and on some kernels of
-# the default set those over IPv6, where they meet the same code as those over IPv4.
+# them: where processors run at once those that race with nobody; there and on all but the newest
+# kernel those over IPv6, where they meet the same code as those over IPv4; on what "all" has beside
+# the default set those that take long and that tell one kernel from another least.
 case_list() {
 	if is_built "$(target_release "$1")"; then
 		echo debug-cases
@@ -190,6 +211,8 @@ case_list() {
 		echo parallel-cases
 	elif [[ " $IPV4_TARGETS " == *" $1 "* ]]; then
 		echo ipv4-cases
+	elif [[ " $MORE_TARGETS " == *" $1 "* ]]; then
+		echo lighter-cases
 	else
 		echo cases
 	fi
@@ -247,7 +270,7 @@ run_other() {
 
 [ $# = 0 ] || usage
 COMMIT=$(tree_commit)
-EVERYTHING=no IPV4_TARGETS="" TARGETS=() OTHERS=() GUESTS=()
+EVERYTHING=no IPV4_TARGETS="" MORE_TARGETS="" TARGETS=() OTHERS=() GUESTS=()
 RUN=$CACHE/logs/test-$(date +%Y%m%d-%H%M%S)-$$
 check_paths
 need_root make test
