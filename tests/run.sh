@@ -26,7 +26,7 @@ usage() {
 		environment:
 		  KERNELS  what to test ($DEFAULT_KERNELS,
 		           and $DEFAULT_OTHERS;
-		           not over IPv6 on $WITHOUT_IPV6):
+		           over IPv6 only on the newest):
 		           kernels by name, see tests/vm/vm.sh; dkms:SUITE, the life of an
 		           installation on that Debian; own-splice, a kernel that splices from
 		           sockmap sockets by itself; all: every kernel, and
@@ -70,12 +70,12 @@ choose_targets() {
 
 # Sets which kernels of the default set and of "all" have fewer cases than there are.
 choose_case_lists() {
-	local defaults
+	local whole
 	# shellcheck disable=SC2086 # a name per word
 	IPV4_TARGETS=$(resolve_targets $WITHOUT_IPV6)
 	# shellcheck disable=SC2086
-	defaults=$(resolve_targets $DEFAULT_KERNELS)
-	MORE_TARGETS=$(printf '%s\n' "${TARGETS[@]}" | { grep -vxF "${defaults// /$'\n'}" || true; } | xargs)
+	whole=$(resolve_targets $WHOLE_KERNELS)
+	MORE_TARGETS=$(printf '%s\n' "${TARGETS[@]}" | { grep -vxF "${whole// /$'\n'}" || true; } | xargs)
 }
 
 resolve_targets() {
@@ -202,8 +202,8 @@ find_cases() {
 
 # Some cases ask for what only the kernels with sanitizers have. Others run only if CASES names
 # them: where processors run at once those that race with nobody; there and on all but the newest
-# kernel those over IPv6, where they meet the same code as those over IPv4; on what "all" has beside
-# the default set those that take long and that tell one kernel from another least.
+# kernel those over IPv6, where they meet the same code as those over IPv4; for arm64 and on what
+# "all" has beside the default set those that take long and that tell one kernel from another least.
 case_list() {
 	if is_built "$(target_release "$1")"; then
 		echo debug-cases
