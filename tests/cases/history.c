@@ -130,15 +130,12 @@ static void verdict_leaves_asleep(const struct test *t)
 	scene_expect_fin(&s);
 }
 
-static void run_on_one_cpu(pid_t tid, int policy)
+/* SCHED_FIFO keeps all others off this thread's CPU. */
+static void schedule_by(int policy)
 {
 	const struct sched_param param = { .sched_priority = policy == SCHED_FIFO };
-	cpu_set_t cpu;
 
-	CPU_ZERO(&cpu);
-	CPU_SET(0, &cpu);
-	expect(!sched_setaffinity(tid, sizeof(cpu), &cpu) &&
-	       !sched_setscheduler(tid, policy, &param), "the scheduler: %s", strerror(errno));
+	expect(!sched_setscheduler(0, policy, &param), "the scheduler: %s", strerror(errno));
 }
 
 /* False: the bytes waited for ksoftirqd, as the reader did, and have just been read. */
@@ -149,8 +146,9 @@ static bool leave_before_reader_runs(struct scene *s, const struct test *t)
 	bool in_time;
 
 	call_start_asleep(&c, t, s->l.rx, 4000);
-	run_on_one_cpu(c.tid, SCHED_OTHER);
-	run_on_one_cpu(0, SCHED_FIFO);
+	run_on(c.tid, 0, 0);
+	run_on(0, 0, 0);
+	schedule_by(SCHED_FIFO);
 	send_pattern(s->l.peer, s->sent, WAITING, WAITING);
 	in_time = tcp_info(s->l.rx).tcpi_bytes_received == next;
 	if (in_time) {
@@ -159,7 +157,7 @@ static bool leave_before_reader_runs(struct scene *s, const struct test *t)
 		s->sent = next;
 		len = BEHIND;
 	}
-	run_on_one_cpu(0, SCHED_OTHER);
+	schedule_by(SCHED_OTHER);
 	expect_result(call_end(&c, "bytes came"), len, "the blocked call");
 	pattern_check(c.buf, s->sent, len, "the blocked call");
 	s->sent += len;

@@ -15,6 +15,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -542,6 +543,16 @@ void thread_start(pthread_t *thread, void *(*run)(void *), void *arg)
 	int err = pthread_create(thread, NULL, run, arg);
 
 	expect(!err, "pthread_create: %s", strerror(err));
+}
+
+void run_on(pid_t tid, int first, int last)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	for (int cpu = first; cpu <= last; cpu++)
+		CPU_SET(cpu, &cpus);
+	expect(!sched_setaffinity(tid, sizeof(cpus), &cpus), "affinity: %s", strerror(errno));
 }
 
 static void *run_sender(void *arg)

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "test.h"
 
@@ -107,5 +108,7 @@ void sender_start(struct sender *s, int fd, uint64_t offset, size_t size, size_t
 void sender_join(struct sender *s);
 
 void thread_start(pthread_t *thread, void *(*run)(void *), void *arg);
+/* A thread, 0 for this one, on the CPUs from `first` to `last`. */
+void run_on(pid_t tid, int first, int last);
 
 #endif

@@ -439,17 +439,6 @@ static void restarts_counted(const struct test *t)
 
 #define CPU_ONLINE "/sys/devices/system/cpu/cpu1/online"
 
-/* A thread, 0 for this one, on the CPUs from `first` to `last`. */
-static void run_on(pid_t tid, int first, int last)
-{
-	cpu_set_t cpus;
-
-	CPU_ZERO(&cpus);
-	for (int cpu = first; cpu <= last; cpu++)
-		CPU_SET(cpu, &cpus);
-	expect(!sched_setaffinity(tid, sizeof(cpus), &cpus), "affinity: %s", strerror(errno));
-}
-
 /* A reader that went to sleep on a CPU which has been taken away since. */
 static void asleep_offline(const struct test *t)
 {
