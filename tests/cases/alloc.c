@@ -190,8 +190,8 @@ static void shared(const struct test *t)
 }
 
 /*
- * Without large pages each page of copies is an allocation, and nothing steps in for it. One that
- * fails behind others ends the call, or what it is asked for is asked for again.
+ * Without large pages each page of copies is an allocation, and nothing steps in for it. When a
+ * later page fails, the call ends short or the reader tries again.
  */
 static void copied(const struct test *t)
 {
